@@ -1,1 +1,21 @@
-//! The contract.
+//! The contract between `controller` and `agent`: what crosses the wire, and the types both sides think in.
+//!
+//! Generated types live in [`wire`] and stop at [`convert`]: the agent's service and the controller's link
+//! translate at the door, everything behind them uses the domain types of this crate. Neither side may
+//! change a message's meaning without a new protocol number in [`hello`].
+
+pub mod convert;
+pub mod event;
+pub mod fault;
+pub mod hello;
+pub mod id;
+pub mod identity;
+pub mod limits;
+pub mod log;
+pub mod path;
+pub mod plan;
+pub mod registry;
+pub mod role;
+pub mod stack;
+pub mod status;
+pub mod wire;

@@ -1,0 +1,98 @@
+//! The handshake's messages.
+
+use super::{InvalidMessage, parse, wire};
+use crate::hello::{Component, HostFacts, ProtocolRange};
+
+fn component_to_wire(component: Component) -> wire::Component {
+    match component {
+        Ok(version) => wire::Component {
+            version,
+            problem: String::new(),
+        },
+        Err(problem) => wire::Component {
+            version: String::new(),
+            problem,
+        },
+    }
+}
+
+fn component_from_wire(component: Option<wire::Component>) -> Component {
+    match component {
+        Some(wire::Component { version, problem }) if problem.is_empty() => Ok(version),
+        Some(wire::Component { problem, .. }) => Err(problem),
+        None => Err("not reported by this agent".to_owned()),
+    }
+}
+
+/// What an agent answers.
+#[must_use]
+pub fn facts_to_wire(facts: HostFacts) -> wire::HelloResponse {
+    let HostFacts {
+        agent_version,
+        protocol,
+        host,
+        os,
+        architecture,
+        engine,
+        compose,
+        message_limit,
+        bundle_limit,
+        file_limit,
+        operator,
+        role,
+    } = facts;
+    wire::HelloResponse {
+        agent_version,
+        protocol_min: protocol.min,
+        protocol_max: protocol.max,
+        host: host.into(),
+        os,
+        architecture,
+        engine: Some(component_to_wire(engine)),
+        compose: Some(component_to_wire(compose)),
+        message_limit,
+        bundle_limit,
+        file_limit,
+        operator,
+        role: role.to_string(),
+    }
+}
+
+/// What a controller reads.
+///
+/// # Errors
+/// When the host's name or the role is malformed.
+pub fn facts_from_wire(hello: wire::HelloResponse) -> Result<HostFacts, InvalidMessage> {
+    let wire::HelloResponse {
+        agent_version,
+        protocol_min,
+        protocol_max,
+        host,
+        os,
+        architecture,
+        engine,
+        compose,
+        message_limit,
+        bundle_limit,
+        file_limit,
+        operator,
+        role,
+    } = hello;
+    Ok(HostFacts {
+        agent_version,
+        protocol: ProtocolRange {
+            min: protocol_min,
+            max: protocol_max,
+        },
+        host: parse(&host)?,
+        os,
+        architecture,
+        engine: component_from_wire(engine),
+        compose: component_from_wire(compose),
+        message_limit,
+        bundle_limit,
+        file_limit,
+        operator,
+        role: parse(&role)?,
+    })
+}

@@ -1,0 +1,198 @@
+//! Plans.
+
+use super::{
+    FromNumber, InvalidMessage, enum_map, into_all, optional, parse, parse_all, text, texts, wire,
+};
+use crate::plan::{Action, Change, FilePlan, ImagePlan, OrphanPlan, Plan, ServicePlan};
+
+enum_map!("action", Action, wire::Action, {
+    Create = Create,
+    Recreate = Recreate,
+    Start = Start,
+    Keep = Keep,
+    Remove = Remove,
+});
+
+enum_map!("change", Change, wire::Change, {
+    Added = Added,
+    Changed = Changed,
+    Removed = Removed,
+});
+
+impl From<Plan> for wire::Plan {
+    fn from(plan: Plan) -> Self {
+        let Plan {
+            id,
+            stack,
+            project,
+            base,
+            expires_in,
+            services,
+            images,
+            files,
+            orphans,
+            warnings,
+            project_directory,
+        } = plan;
+        Self {
+            plan: id.to_string(),
+            stack: stack.into(),
+            project: project.into(),
+            base: text(base),
+            expires_in,
+            services: services.into_iter().map(Into::into).collect(),
+            images: images.into_iter().map(Into::into).collect(),
+            files: files.into_iter().map(Into::into).collect(),
+            orphans: orphans.into_iter().map(Into::into).collect(),
+            warnings,
+            project_directory,
+        }
+    }
+}
+
+impl TryFrom<wire::Plan> for Plan {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::Plan) -> Result<Self, InvalidMessage> {
+        let wire::Plan {
+            plan,
+            stack,
+            project,
+            base,
+            expires_in,
+            services,
+            images,
+            files,
+            orphans,
+            warnings,
+            project_directory,
+        } = message;
+        Ok(Self {
+            id: parse(&plan)?,
+            stack: parse(&stack)?,
+            project: parse(&project)?,
+            base: optional(&base)?,
+            expires_in,
+            services: into_all(services)?,
+            images: into_all(images)?,
+            files: into_all(files)?,
+            orphans: into_all(orphans)?,
+            warnings,
+            project_directory,
+        })
+    }
+}
+
+impl From<ServicePlan> for wire::ServicePlan {
+    fn from(plan: ServicePlan) -> Self {
+        let ServicePlan {
+            service,
+            action,
+            reasons,
+            replicas,
+        } = plan;
+        let action = wire::Action::from(action).into();
+        Self {
+            service: service.into(),
+            action,
+            reasons,
+            replicas,
+        }
+    }
+}
+
+impl TryFrom<wire::ServicePlan> for ServicePlan {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::ServicePlan) -> Result<Self, InvalidMessage> {
+        let wire::ServicePlan {
+            service,
+            action,
+            reasons,
+            replicas,
+        } = message;
+        let action = Action::from_number(action)?;
+        Ok(Self {
+            service: parse(&service)?,
+            action,
+            reasons,
+            replicas,
+        })
+    }
+}
+
+impl From<ImagePlan> for wire::ImagePlan {
+    fn from(plan: ImagePlan) -> Self {
+        let ImagePlan {
+            reference,
+            digest,
+            pull,
+            services,
+        } = plan;
+        Self {
+            reference,
+            digest: digest.unwrap_or_default(),
+            pull,
+            services: texts(services),
+        }
+    }
+}
+
+impl TryFrom<wire::ImagePlan> for ImagePlan {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::ImagePlan) -> Result<Self, InvalidMessage> {
+        let wire::ImagePlan {
+            reference,
+            digest,
+            pull,
+            services,
+        } = message;
+        let digest = (!digest.is_empty()).then_some(digest);
+        Ok(Self {
+            reference,
+            digest,
+            pull,
+            services: parse_all(services)?,
+        })
+    }
+}
+
+impl From<FilePlan> for wire::FilePlan {
+    fn from(plan: FilePlan) -> Self {
+        let FilePlan { path, change } = plan;
+        Self {
+            path: path.into(),
+            change: wire::Change::from(change).into(),
+        }
+    }
+}
+
+impl TryFrom<wire::FilePlan> for FilePlan {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::FilePlan) -> Result<Self, InvalidMessage> {
+        let wire::FilePlan { path, change } = message;
+        Ok(Self {
+            path: parse(&path)?,
+            change: Change::from_number(change)?,
+        })
+    }
+}
+
+impl From<OrphanPlan> for wire::OrphanPlan {
+    fn from(plan: OrphanPlan) -> Self {
+        let OrphanPlan { container, service } = plan;
+        Self {
+            container,
+            service: service.into(),
+        }
+    }
+}
+
+impl TryFrom<wire::OrphanPlan> for OrphanPlan {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::OrphanPlan) -> Result<Self, InvalidMessage> {
+        let wire::OrphanPlan { container, service } = message;
+        Ok(Self {
+            container,
+            service: parse(&service)?,
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! A stack on its way to a host.
+
+use super::{InvalidMessage, into_all, invalid, optional, parse, parse_all, text, texts, wire};
+use crate::id::BlobId;
+use crate::limits::{BUNDLE_FILES, VALUES_BYTES};
+use crate::registry::RegistryAuth;
+use crate::stack::{ShippedFile, StackSpec, Value};
+
+impl From<StackSpec> for wire::StageBegin {
+    fn from(spec: StackSpec) -> Self {
+        let StackSpec {
+            stack,
+            project,
+            compose_files,
+            env_file,
+            profiles,
+            values,
+            allow_undefined,
+            files,
+        } = spec;
+        Self {
+            stack: stack.into(),
+            project: project.into(),
+            compose_files: texts(compose_files),
+            env_file: text(env_file),
+            profiles,
+            values: values.into_iter().map(Into::into).collect(),
+            allow_undefined: texts(allow_undefined),
+            files: files.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<wire::StageBegin> for StackSpec {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::StageBegin) -> Result<Self, InvalidMessage> {
+        let wire::StageBegin {
+            stack,
+            project,
+            compose_files,
+            env_file,
+            profiles,
+            values,
+            allow_undefined,
+            files,
+        } = message;
+        if values.iter().map(|value| value.text.len()).sum::<usize>() > VALUES_BYTES {
+            return Err(InvalidMessage(format!(
+                "more than {VALUES_BYTES} bytes of values"
+            )));
+        }
+        if files.len() > BUNDLE_FILES {
+            return Err(InvalidMessage(format!("more than {BUNDLE_FILES} files")));
+        }
+        Ok(Self {
+            stack: parse(&stack)?,
+            project: parse(&project)?,
+            compose_files: parse_all(compose_files)?,
+            env_file: optional(&env_file)?,
+            profiles,
+            values: into_all(values)?,
+            allow_undefined: parse_all(allow_undefined)?,
+            files: into_all(files)?,
+        })
+    }
+}
+
+impl From<Value> for wire::Value {
+    fn from(value: Value) -> Self {
+        let Value { name, text, secret } = value;
+        Self {
+            name: name.into(),
+            text,
+            secret,
+        }
+    }
+}
+
+impl TryFrom<wire::Value> for Value {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::Value) -> Result<Self, InvalidMessage> {
+        let wire::Value { name, text, secret } = message;
+        Self::new(parse(&name)?, text, secret).map_err(invalid)
+    }
+}
+
+impl From<ShippedFile> for wire::File {
+    fn from(file: ShippedFile) -> Self {
+        let ShippedFile {
+            path,
+            mode,
+            size,
+            blob,
+        } = file;
+        Self {
+            path: path.into(),
+            mode,
+            size,
+            blob: blob.as_bytes().to_vec(),
+        }
+    }
+}
+
+impl TryFrom<wire::File> for ShippedFile {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::File) -> Result<Self, InvalidMessage> {
+        let wire::File {
+            path,
+            mode,
+            size,
+            blob,
+        } = message;
+        let path = parse(&path)?;
+        // Set-uid, set-gid and sticky bits have no business in a shipped file.
+        if mode & !0o777 != 0 {
+            return Err(InvalidMessage(format!("file {path} has mode {mode:o}")));
+        }
+        Ok(Self {
+            path,
+            mode,
+            size,
+            blob: blob_from_wire(&blob)?,
+        })
+    }
+}
+
+/// Reads a blob's id.
+///
+/// # Errors
+/// When it is not 32 bytes long.
+pub fn blob_from_wire(bytes: &[u8]) -> Result<BlobId, InvalidMessage> {
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| InvalidMessage("a blob id is 32 bytes".to_owned()))?;
+    Ok(BlobId::from_bytes(bytes))
+}
+
+impl From<RegistryAuth> for wire::RegistryAuth {
+    fn from(auth: RegistryAuth) -> Self {
+        let RegistryAuth {
+            registry,
+            username,
+            password,
+            identity_token,
+        } = auth;
+        Self {
+            registry,
+            username,
+            password,
+            identity_token,
+        }
+    }
+}
+
+impl From<wire::RegistryAuth> for RegistryAuth {
+    fn from(auth: wire::RegistryAuth) -> Self {
+        let wire::RegistryAuth {
+            registry,
+            username,
+            password,
+            identity_token,
+        } = auth;
+        Self {
+            registry,
+            username,
+            password,
+            identity_token,
+        }
+    }
+}

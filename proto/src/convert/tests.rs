@@ -1,0 +1,128 @@
+//! What goes through the door comes back the same; what is malformed does not get in.
+
+use super::*;
+use crate::event::{Event, EventKind, LayerPhase, Outcome, State};
+use crate::fault::{Fault, FaultKind};
+use crate::id::{BlobId, DeployId};
+use crate::stack::{ShippedFile, StackSpec, Value};
+
+fn spec() -> StackSpec {
+    StackSpec {
+        stack: "opq".parse().unwrap(),
+        project: "opq".parse().unwrap(),
+        compose_files: vec!["docker-compose.yml".parse().unwrap()],
+        env_file: Some(".env".parse().unwrap()),
+        profiles: vec!["extra".to_owned()],
+        values: vec![Value::new("A".parse().unwrap(), "{\"a\": \"$b\"}".to_owned(), true).unwrap()],
+        allow_undefined: vec!["B".parse().unwrap()],
+        files: vec![ShippedFile {
+            path: "data/nginx/nginx.conf".parse().unwrap(),
+            mode: 0o644,
+            size: 3,
+            blob: BlobId::from_bytes([7; 32]),
+        }],
+    }
+}
+
+#[test]
+fn a_stack_survives_the_wire() {
+    assert_eq!(
+        StackSpec::try_from(wire::StageBegin::from(spec())),
+        Ok(spec())
+    );
+}
+
+#[test]
+fn a_path_that_escapes_is_refused_at_the_door() {
+    for path in ["../x", "/etc/passwd", "a/../../b", ""] {
+        let mut message = wire::StageBegin::from(spec());
+        message.files[0].path = path.to_owned();
+        assert!(StackSpec::try_from(message).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn a_setuid_mode_is_refused_at_the_door() {
+    let mut message = wire::StageBegin::from(spec());
+    message.files[0].mode = 0o4755;
+    assert!(StackSpec::try_from(message).is_err());
+}
+
+#[test]
+fn an_unknown_action_is_refused_not_skipped() {
+    let message = wire::ServicePlan {
+        service: "web".to_owned(),
+        action: 99,
+        ..Default::default()
+    };
+    let error = crate::plan::ServicePlan::try_from(message).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "malformed message: action 99 is not known to this version"
+    );
+}
+
+#[test]
+fn every_kind_of_event_survives_the_wire() {
+    let fault =
+        Fault::new(FaultKind::Failed, "web did not become healthy").hint("look at its logs");
+    let kinds = [
+        EventKind::Received {
+            deploy: DeployId::from_bytes([1; 16]),
+            stack: "opq".parse().unwrap(),
+            operator: "ana".parse().unwrap(),
+        },
+        EventKind::StateEntered {
+            state: State::Applying,
+        },
+        EventKind::LayerProgress {
+            image: "a/b:1".to_owned(),
+            layer: "3c64a2f29066".to_owned(),
+            phase: LayerPhase::Downloading,
+            current: 1,
+            total: 2,
+        },
+        EventKind::Finished {
+            outcome: Outcome::TimedOut,
+            state: State::Failed,
+            revision: None,
+            fault: Some(fault),
+        },
+    ];
+    for (seq, kind) in (1..).zip(kinds) {
+        let event = Event {
+            seq,
+            at_millis: 5,
+            kind,
+        };
+        assert_eq!(Event::try_from(wire::Event::from(event.clone())), Ok(event));
+    }
+}
+
+#[test]
+fn a_fault_survives_a_status() {
+    let fault = Fault::new(FaultKind::InvalidStack, "the Compose files do not resolve")
+        .output(["service \"web\" refers to undefined network x".to_owned()])
+        .hint("fix it");
+    assert_eq!(
+        fault_from_status(&fault_to_status(fault.clone())),
+        Some(fault)
+    );
+}
+
+#[test]
+fn a_long_output_keeps_its_end_within_a_header() {
+    let lines = (0..10_000).map(|n| format!("line {n}"));
+    let status = fault_to_status(Fault::new(FaultKind::Failed, "it failed").output(lines));
+    assert!(status.details().len() < 16 * 1024);
+    let fault = fault_from_status(&status).unwrap();
+    assert_eq!(fault.output.last().unwrap(), "line 9999");
+}
+
+#[test]
+fn a_status_from_elsewhere_has_no_fault() {
+    assert_eq!(
+        fault_from_status(&tonic::Status::unavailable("connection reset")),
+        None
+    );
+}

@@ -1,0 +1,119 @@
+//! What a deploy would do to one stack on one host, and why.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{PlanId, ProjectName, RevisionId, ServiceName, StackName};
+use crate::path::RelPath;
+
+/// What would happen to a service's containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// There are none yet.
+    Create,
+    /// Stopped, removed and made anew.
+    Recreate,
+    /// Exists unchanged, but does not run.
+    Start,
+    /// Nothing.
+    Keep,
+    /// No longer part of the stack.
+    Remove,
+}
+
+/// One service of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePlan {
+    /// Which.
+    pub service: ServiceName,
+    /// What would happen.
+    pub action: Action,
+    /// Why; empty for [`Action::Keep`].
+    pub reasons: Vec<String>,
+    /// Containers wanted.
+    pub replicas: u32,
+}
+
+/// One image of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagePlan {
+    /// As the Compose file names it.
+    pub reference: String,
+    /// What that name means in its registry now: `sha256:…`; `None` when the registry did not say.
+    pub digest: Option<String>,
+    /// Whether its content must be fetched.
+    pub pull: bool,
+    /// Who uses it.
+    pub services: Vec<ServiceName>,
+}
+
+/// What would happen to a shipped file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Not there before.
+    Added,
+    /// Other content or mode.
+    Changed,
+    /// No longer part of the stack; deleted if nobody changed it since.
+    Removed,
+}
+
+/// One file of a plan; unchanged files are not listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePlan {
+    /// Which.
+    pub path: RelPath,
+    /// What would happen.
+    pub change: Change,
+}
+
+/// A container of ours whose service is no longer in the stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanPlan {
+    /// Container name.
+    pub container: String,
+    /// The service it was.
+    pub service: ServiceName,
+}
+
+/// The whole plan of one stack on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What a deploy names.
+    pub id: PlanId,
+    /// Which stack.
+    pub stack: StackName,
+    /// Its Compose project.
+    pub project: ProjectName,
+    /// The revision it was made against.
+    pub base: Option<RevisionId>,
+    /// Seconds it stays usable.
+    pub expires_in: u32,
+    /// Every service, in the stack's order.
+    pub services: Vec<ServicePlan>,
+    /// Every image.
+    pub images: Vec<ImagePlan>,
+    /// Files that differ.
+    pub files: Vec<FilePlan>,
+    /// Containers that are ours and no longer wanted.
+    pub orphans: Vec<OrphanPlan>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+    /// Where the project lives on the host.
+    pub project_directory: String,
+}
+
+impl Plan {
+    /// Whether a deploy would do anything at all.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.files.is_empty()
+            || !self.orphans.is_empty()
+            || self.images.iter().any(|image| image.pull)
+            || self
+                .services
+                .iter()
+                .any(|service| service.action != Action::Keep)
+    }
+}
