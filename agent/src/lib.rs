@@ -1,1 +1,3 @@
-//! agent.
+//! The daemon on each server.
+
+pub mod engine;

@@ -1,0 +1,253 @@
+//! The one seam between longshore and what runs containers: Docker and Compose in production, a script in tests.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use proto::event::{ContainerState, Health, LayerPhase};
+use proto::id::{ProjectName, ServiceName};
+use proto::log::Stream;
+use proto::registry::RegistryAuth;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+mod error;
+
+pub use error::EngineError;
+
+/// What an engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFacts {
+    /// Docker's version.
+    pub version: String,
+    /// As image platforms spell it.
+    pub os: String,
+    /// As image platforms spell it: `amd64`, `arm64`.
+    pub architecture: String,
+}
+
+/// How Compose is to read a project: every field becomes an explicit argument.
+#[derive(Clone)]
+pub struct ComposeProject {
+    /// `-p`.
+    pub name: ProjectName,
+    /// `--project-directory`; relative paths of the files start here.
+    pub directory: PathBuf,
+    /// `-f`, absolute, in merge order.
+    pub files: Vec<PathBuf>,
+    /// `--env-file`, absolute; only the stack's own `.env`.
+    pub env_file: Option<PathBuf>,
+    /// `--profile`.
+    pub profiles: Vec<String>,
+    /// The whole environment of the child beside what Compose itself needs.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What Compose made of a project's files.
+#[derive(Debug, Clone)]
+pub struct Resolution {
+    /// `config --format json`, as it came.
+    pub config: serde_json::Value,
+    /// Variables that the files use, that nothing defines and that have no default; sorted.
+    pub undefined: Vec<String>,
+    /// Other warnings, in Compose's words.
+    pub warnings: Vec<String>,
+}
+
+/// One container of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// The engine's id.
+    pub id: String,
+    /// Without the leading slash.
+    pub name: String,
+    /// From Compose's label.
+    pub service: ServiceName,
+    /// Compose's container number, from 1.
+    pub number: u32,
+    /// A `compose run` container: never part of what is judged or counted.
+    pub one_off: bool,
+    /// What the engine says.
+    pub state: ContainerState,
+    /// What its healthcheck says.
+    pub health: Health,
+    /// The newest healthcheck output, cut to its last 4 KiB.
+    pub health_output: String,
+    /// Meaningful when exited.
+    pub exit_code: i64,
+    /// How often the engine's restart policy has started it again.
+    pub restarts: u64,
+    /// The name it was made from.
+    pub image: String,
+    /// `sha256:…` of the image it was made from.
+    pub image_id: String,
+    /// Compose's `config-hash` label.
+    pub config_hash: String,
+    /// Compose's `project.working_dir` label.
+    pub working_dir: String,
+    /// Unix milliseconds; 0 when never started.
+    pub started_at_millis: u64,
+    /// Published ports, as `docker ps` spells them: `127.0.0.1:8080->80/tcp`.
+    pub ports: Vec<String>,
+}
+
+/// An image in the engine's store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalImage {
+    /// `sha256:…` of its configuration.
+    pub id: String,
+    /// As image platforms spell it.
+    pub os: String,
+    /// As image platforms spell it.
+    pub architecture: String,
+    /// `name@sha256:…` as pulled.
+    pub digests: Vec<String>,
+}
+
+/// What a registry says a name means now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteImage {
+    /// `sha256:…` of the manifest or index.
+    pub digest: String,
+    /// `os/architecture` or `os/architecture/variant`; empty when the registry did not say.
+    pub platforms: Vec<String>,
+}
+
+/// What is being pulled.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    /// The readable name, which is tagged locally afterwards.
+    pub reference: String,
+    /// What to fetch: `sha256:…`; `None` takes what the name means now.
+    pub digest: Option<String>,
+    /// `os/architecture` the image must be of.
+    pub platform: String,
+    /// The login, if there is one.
+    pub auth: Option<RegistryAuth>,
+}
+
+/// A layer's progress during a pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerProgress {
+    /// Short digest.
+    pub layer: String,
+    /// What is happening to it.
+    pub phase: LayerPhase,
+    /// Bytes so far.
+    pub current: u64,
+    /// Bytes in all; 0 when unknown.
+    pub total: u64,
+}
+
+/// What `up` is to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Up {
+    /// Only these, without what they depend on; empty: the whole project.
+    pub only: Vec<ServiceName>,
+    /// Make containers anew though Compose sees no change.
+    pub force_recreate: bool,
+}
+
+/// A bounded child of ours: where its lines go, when it must be over, who may stop it.
+#[derive(Clone)]
+pub struct Run {
+    /// Lines of both outputs, sanitised of nothing. When the queue is full the child waits.
+    pub lines: mpsc::Sender<String>,
+    /// The child's group is told to end by then, and killed 5 s later.
+    pub deadline: Duration,
+    /// Ends the child's group the same way.
+    pub stop: CancellationToken,
+}
+
+/// Which of a container's log lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogRange {
+    /// Keep going until the container is gone.
+    pub follow: bool,
+    /// Lines from the end; `None`: all.
+    pub tail: Option<u32>,
+    /// Unix nanoseconds, inclusive.
+    pub since_nanos: Option<i64>,
+    /// Unix nanoseconds.
+    pub until_nanos: Option<i64>,
+}
+
+/// A line as the container wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawLine {
+    /// Which output.
+    pub stream: Stream,
+    /// The engine's timestamp, unix nanoseconds.
+    pub at_nanos: i64,
+    /// Without the newline; lines over 1 MiB come in pieces.
+    pub text: Vec<u8>,
+}
+
+/// Something happened to a container of the project; look again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nudge;
+
+/// What runs containers.
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// Docker's facts. Cheap enough to ask for on each handshake; 5 s at most.
+    async fn facts(&self) -> Result<EngineFacts, EngineError>;
+
+    /// Compose's version, probed once per start and remembered when it is usable (v2.26 or newer).
+    async fn compose_version(&self) -> Result<String, EngineError>;
+
+    /// The file paths that the project's files name, uninterpolated, as written: env files, configs, secrets and
+    /// bind sources that are relative. Paths with variables in them are left out.
+    async fn named_paths(&self, project: &ComposeProject) -> Result<Vec<String>, EngineError>;
+
+    /// `config --format json` for the project.
+    async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError>;
+
+    /// All containers that carry the project's label, stopped and one-off ones too, sorted by name.
+    async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError>;
+
+    /// An image of the engine's store, by name, digest or id.
+    async fn image(&self, reference: &str) -> Result<Option<LocalImage>, EngineError>;
+
+    /// Asks the registry, through the engine, what a name means now.
+    async fn remote_image(
+        &self,
+        reference: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> Result<RemoteImage, EngineError>;
+
+    /// Pulls, verifies by inspect that the image of the right platform is there, tags it with its readable name.
+    /// Progress is dropped when the queue is full.
+    async fn pull(
+        &self,
+        pull: &Pull,
+        progress: mpsc::Sender<LayerProgress>,
+        stop: CancellationToken,
+    ) -> Result<LocalImage, EngineError>;
+
+    /// `up --detach --pull never`; success says that Compose is content, nothing about health.
+    async fn up(&self, project: &ComposeProject, up: &Up, run: Run) -> Result<(), EngineError>;
+
+    /// Removes the project's containers and networks, and with `volumes` its named volumes.
+    async fn down(
+        &self,
+        project: &ComposeProject,
+        volumes: bool,
+        run: Run,
+    ) -> Result<(), EngineError>;
+
+    /// Stops (10 s of grace) and removes one container; gone already is success.
+    async fn remove_container(&self, id: &str) -> Result<(), EngineError>;
+
+    /// Wakes whenever a container of the project changes. Ends when the engine's event stream ends.
+    async fn nudges(&self, project: &ProjectName)
+    -> Result<BoxStream<'static, Nudge>, EngineError>;
+
+    /// One container's log lines. Dropping the stream closes it.
+    async fn logs(
+        &self,
+        container: &str,
+        range: LogRange,
+    ) -> Result<BoxStream<'static, Result<RawLine, EngineError>>, EngineError>;
+}

@@ -1,0 +1,113 @@
+//! How the engine fails, and what a person is told.
+
+use std::time::Duration;
+
+use proto::fault::{Fault, FaultKind};
+
+/// A failure of Docker or Compose.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// The engine's socket does not answer.
+    #[error("the Docker engine does not answer: {0}")]
+    Down(String),
+    /// No Compose plugin.
+    #[error("Docker Compose is not installed")]
+    ComposeMissing,
+    /// A Compose that longshore cannot drive.
+    #[error("Docker Compose {0} is too old")]
+    ComposeTooOld(String),
+    /// Compose rejected the project's files.
+    #[error("the Compose files do not resolve")]
+    Config {
+        /// Compose's own words.
+        output: Vec<String>,
+    },
+    /// Compose ran and ended with an error.
+    #[error("docker compose {verb} ended with {status}")]
+    Compose {
+        /// `up`, `down`.
+        verb: String,
+        /// Exit code or signal.
+        status: String,
+        /// Its last lines.
+        output: Vec<String>,
+    },
+    /// The engine answered a call with an error.
+    #[error("{what}: {message}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// The engine's words.
+        message: String,
+    },
+    /// A registry, through the engine, did not give an image.
+    #[error("image {image}: {message}")]
+    Image {
+        /// Its name.
+        image: String,
+        /// Why.
+        message: String,
+        /// What to do, where it is known.
+        hint: Option<String>,
+    },
+    /// The image exists, for other platforms.
+    #[error("image {image} has no {wanted} variant")]
+    Platform {
+        /// Its name.
+        image: String,
+        /// What this host needs.
+        wanted: String,
+        /// What is offered.
+        offered: Vec<String>,
+    },
+    /// A deadline passed.
+    #[error("{what} took longer than {} s", after.as_secs())]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// An operator asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A step of our own failed: starting a child, reading a pipe.
+    #[error("{what}: {message}")]
+    Local {
+        /// What was done.
+        what: String,
+        /// Why it failed.
+        message: String,
+    },
+}
+
+impl From<EngineError> for Fault {
+    fn from(error: EngineError) -> Self {
+        let what = error.to_string();
+        let fault = |kind| Self::new(kind, what.clone());
+        match error {
+            EngineError::Down(_) => fault(FaultKind::Engine)
+                .hint("is Docker running? on the host: systemctl status docker"),
+            EngineError::ComposeMissing => fault(FaultKind::Engine).hint(
+                "install the Compose v2 plugin: docker-compose-plugin, or Debian's docker-compose",
+            ),
+            EngineError::ComposeTooOld(_) => {
+                fault(FaultKind::Engine).hint("longshore needs Docker Compose 2.26 or newer")
+            }
+            EngineError::Config { output } => fault(FaultKind::InvalidStack).output(output),
+            EngineError::Compose { output, .. } => fault(FaultKind::Failed).output(output),
+            EngineError::Image { hint, .. } => {
+                let fault = fault(FaultKind::Failed);
+                hint.into_iter().fold(fault, Self::hint)
+            }
+            EngineError::Platform { offered, .. } if offered.is_empty() => fault(FaultKind::Failed),
+            EngineError::Platform { offered, .. } => {
+                fault(FaultKind::Failed).hint(format!("it is offered for {}", offered.join(", ")))
+            }
+            EngineError::Api { .. }
+            | EngineError::TimedOut { .. }
+            | EngineError::Cancelled
+            | EngineError::Local { .. } => fault(FaultKind::Failed),
+        }
+    }
+}
