@@ -1,3 +1,18 @@
 //! The daemon on each server.
 
+pub mod clock;
+pub mod deploy;
+pub mod deployer;
+pub mod duration;
 pub mod engine;
+pub mod files;
+pub mod hostkey;
+pub mod journal;
+pub mod logs;
+pub mod planner;
+pub mod projectdir;
+pub mod redact;
+pub mod resolved;
+
+pub mod stage;
+pub mod store;

@@ -105,11 +105,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether a deploy would do anything at all.
+    /// Whether a deploy would do anything at all. Orphans go only when asked for, so they do not count.
     #[must_use]
     pub fn has_changes(&self) -> bool {
         !self.files.is_empty()
-            || !self.orphans.is_empty()
             || self.images.iter().any(|image| image.pull)
             || self
                 .services

@@ -1,0 +1,138 @@
+//! Fetches the images of a plan, a few at a time, and pins what every name stands for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use proto::event::{EventKind, Outcome};
+use proto::fault::{Fault, FaultKind};
+use proto::plan::{ImagePlan, Plan};
+use proto::registry::{RegistryAuth, registry_of};
+use tokio::sync::mpsc;
+
+use super::{Job, Stopped};
+use crate::engine::{LayerProgress, LocalImage, Pull};
+use crate::store::{ImagePin, Stage};
+
+/// Images fetched at once: the engine itself fetches three layers of each.
+const AT_ONCE: usize = 3;
+/// Progress under way to the journal; the engine drops what does not fit.
+const PROGRESS_QUEUE: usize = 64;
+/// One image may take this long.
+const DEADLINE: Duration = Duration::from_secs(60 * 60);
+
+pub(super) async fn pull(
+    job: &Job,
+    stage: &Stage,
+    plan: &Plan,
+    auths: &[RegistryAuth],
+) -> Result<BTreeMap<String, ImagePin>, Stopped> {
+    let facts = job.engine.facts().await?;
+    let platform = format!("{}/{}", facts.os, facts.architecture);
+    let pins = stream::iter(plan.images.clone())
+        .map(|image| pin(job, image, &platform, auths))
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<BTreeMap<_, _>>()
+        .await?;
+    let missing = stage
+        .resolved
+        .services
+        .iter()
+        .find(|service| !pins.contains_key(&service.image));
+    match missing {
+        None => Ok(pins),
+        Some(service) => Err(Fault::new(
+            FaultKind::Internal,
+            format!("image {} is not part of the plan", service.image),
+        )
+        .into()),
+    }
+}
+
+async fn pin(
+    job: &Job,
+    image: ImagePlan,
+    platform: &str,
+    auths: &[RegistryAuth],
+) -> Result<(String, ImagePin), Stopped> {
+    let local = if image.pull {
+        fetch(job, &image, platform, auths).await?
+    } else {
+        present(job, &image).await?
+    };
+    let pin = ImagePin {
+        id: local.id,
+        digest: image.digest,
+    };
+    Ok((image.reference, pin))
+}
+
+/// An image that the plan found on the host; somebody may have removed it since.
+async fn present(job: &Job, image: &ImagePlan) -> Result<LocalImage, Stopped> {
+    job.engine.image(&image.reference).await?.ok_or_else(|| {
+        Fault::new(
+            FaultKind::Stale,
+            format!("image {} has left the host since the plan", image.reference),
+        )
+        .hint("run the same command again to plan anew")
+        .into()
+    })
+}
+
+async fn fetch(
+    job: &Job,
+    image: &ImagePlan,
+    platform: &str,
+    auths: &[RegistryAuth],
+) -> Result<LocalImage, Stopped> {
+    let name = &image.reference;
+    job.journal.push(EventKind::PullStarted {
+        image: name.clone(),
+    });
+    let pull = Pull {
+        reference: name.clone(),
+        digest: image.digest.clone(),
+        platform: platform.to_owned(),
+        auth: auths
+            .iter()
+            .find(|auth| auth.registry == registry_of(name))
+            .cloned(),
+    };
+    let (progress, mut received) = mpsc::channel::<LayerProgress>(PROGRESS_QUEUE);
+    let copy = async {
+        while let Some(layer) = received.recv().await {
+            job.journal.push(EventKind::LayerProgress {
+                image: name.clone(),
+                layer: layer.layer,
+                phase: layer.phase,
+                current: layer.current,
+                total: layer.total,
+            });
+        }
+    };
+    let fetch = tokio::time::timeout(
+        DEADLINE,
+        job.engine.pull(&pull, progress, job.cancel.clone()),
+    );
+    let (result, ()) = tokio::join!(fetch, copy);
+    let result = match result {
+        Ok(result) => result.map_err(Stopped::from),
+        Err(_) => Err(Stopped {
+            outcome: Outcome::TimedOut,
+            fault: Fault::new(
+                FaultKind::Failed,
+                format!("image {name} was not pulled within an hour"),
+            ),
+        }),
+    };
+    let outcome = result
+        .as_ref()
+        .map_or_else(|stopped| stopped.outcome, |_| Outcome::Succeeded);
+    let digest = image.digest.clone().unwrap_or_default();
+    job.journal.push(EventKind::PullFinished {
+        image: name.clone(),
+        digest,
+        outcome,
+    });
+    result
+}

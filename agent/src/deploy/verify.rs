@@ -1,0 +1,169 @@
+//! Judges by the engine's own words whether what runs is what was asked for, and healthy. Compose's word is not asked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use proto::event::{EventKind, Outcome};
+use proto::fault::{Fault, FaultKind};
+use proto::limits::STABILITY_WINDOW;
+use tokio::time::Instant;
+
+use super::{Job, Stopped};
+use crate::engine::{Container, EngineError, LogRange};
+use crate::store::{ImagePin, Stage};
+
+mod judge;
+
+use judge::{Expected, Seen, Verdict, judge};
+
+/// Last lines shown of a container that failed.
+const LAST_LINES: u32 = 20;
+/// Reading them may take this long.
+const LOG_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Waits until every expected container is good, one is beyond hope, or the deadline passes.
+pub(super) async fn verify(
+    job: &Job,
+    stage: &Stage,
+    images: &BTreeMap<String, ImagePin>,
+    before: &[Container],
+) -> Result<Vec<Container>, Stopped> {
+    let expected: Vec<Expected<'_>> = stage
+        .resolved
+        .services
+        .iter()
+        .map(|service| Expected {
+            service,
+            image_id: images.get(&service.image).map_or("", |pin| pin.id.as_str()),
+        })
+        .collect();
+    let patience = stage
+        .resolved
+        .services
+        .iter()
+        .map(|service| service.patience)
+        .max();
+    let patience = patience.unwrap_or_default().max(STABILITY_WINDOW * 2);
+    let deadline = Instant::now() + patience;
+    let mut seen = Seen::new(before);
+    let mut shown = BTreeMap::new();
+    loop {
+        // Subscribed before looking, so that no change falls between the two.
+        let mut nudges = job.engine.nudges(&stage.spec.project).await?;
+        loop {
+            let containers = job.engine.containers(&stage.spec.project).await?;
+            let verdict = judge(&expected, &containers, &mut seen, Instant::now());
+            show(job, &containers, &verdict, &mut shown);
+            if verdict.is_good() {
+                return Ok(containers);
+            }
+            if verdict.is_hopeless() || Instant::now() >= deadline {
+                return Err(failure(job, &verdict, &containers, patience).await);
+            }
+            let wake = verdict
+                .look_again_at
+                .map_or(deadline, |at| at.min(deadline));
+            tokio::select! {
+                () = job.cancel.cancelled() => return Err(EngineError::Cancelled.into()),
+                () = tokio::time::sleep_until(wake) => {}
+                nudge = nudges.next() => if nudge.is_none() { break },
+            }
+        }
+        // The engine went away; give it a moment inside the same deadline.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Tells what changed since it was last told.
+fn show(
+    job: &Job,
+    containers: &[Container],
+    verdict: &Verdict,
+    shown: &mut BTreeMap<String, EventKind>,
+) {
+    for container in containers.iter().filter(|container| !container.one_off) {
+        let event = EventKind::ServiceState {
+            service: container.service.clone(),
+            container: container.name.clone(),
+            state: container.state,
+            health: container.health,
+            exit_code: container.exit_code,
+            settled: verdict.settled.contains(&container.id),
+        };
+        if shown.get(&container.id) != Some(&event) {
+            shown.insert(container.id.clone(), event.clone());
+            job.journal.push(event);
+        }
+    }
+}
+
+async fn failure(
+    job: &Job,
+    verdict: &Verdict,
+    containers: &[Container],
+    patience: Duration,
+) -> Stopped {
+    let (outcome, what) = if verdict.is_hopeless() {
+        (Outcome::Failed, format!("{} did not start", names(verdict)))
+    } else {
+        let what = format!(
+            "{} did not become healthy within {} s",
+            names(verdict),
+            patience.as_secs()
+        );
+        (Outcome::TimedOut, what)
+    };
+    let mut fault = Fault::new(FaultKind::Failed, what);
+    fault.causes.clone_from(&verdict.reasons);
+    let failed = containers
+        .iter()
+        .filter(|container| verdict.failed.contains(&container.id));
+    for container in failed.take(3) {
+        fault = fault.output(last_words(job, container).await);
+    }
+    fault = fault
+        .hint("the revision is not committed; the containers are left as they are, for you to look at")
+        .hint("deploy the last good files again to go back");
+    Stopped { outcome, fault }
+}
+
+fn names(verdict: &Verdict) -> String {
+    match verdict.services.as_slice() {
+        [] => "the stack".to_owned(),
+        [one] => format!("service {one}"),
+        many => format!("services {}", many.join(", ")),
+    }
+}
+
+/// A container's last lines and its last healthcheck's output.
+async fn last_words(job: &Job, container: &Container) -> Vec<String> {
+    let range = LogRange {
+        tail: Some(LAST_LINES),
+        ..LogRange::default()
+    };
+    let read = async {
+        let mut stream = job.engine.logs(&container.id, range).await.ok()?;
+        let mut lines = Vec::new();
+        while let Some(Ok(line)) = stream.next().await {
+            lines.push(format!(
+                "{} | {}",
+                container.name,
+                String::from_utf8_lossy(&line.text)
+            ));
+        }
+        Some(lines)
+    };
+    let mut lines = tokio::time::timeout(LOG_DEADLINE, read)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let health = container.health_output.trim();
+    lines.extend(
+        health
+            .lines()
+            .map(|line| format!("{} | healthcheck: {line}", container.name)),
+    );
+    lines
+}

@@ -1,0 +1,352 @@
+//! A deploy's numbered events: on disk before anybody is told, replayed after any number, followed to the end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use proto::event::{Event, EventKind};
+use tokio::sync::{broadcast, watch};
+
+use crate::clock;
+use crate::files::{self, FileError};
+use crate::redact::Redactor;
+
+/// Events kept of one deploy. Beyond it Compose's lines are dropped, with one warning; states never are.
+const MOST_EVENTS: usize = 10_000;
+/// Progress that a slow watcher may lag behind before it loses some.
+const PROGRESS_QUEUE: usize = 256;
+
+/// The journal of one deploy, shared by its task and its watchers.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    redactor: Redactor,
+    inner: Mutex<Inner>,
+    /// How many durable events there are; a watcher reads the list up to it.
+    count: watch::Sender<usize>,
+    /// Progress, for whoever is fast enough.
+    progress: broadcast::Sender<Event>,
+}
+
+struct Inner {
+    file: File,
+    events: Vec<Event>,
+}
+
+impl Journal {
+    /// Starts a journal in a deploy's folder.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn create(folder: &Path, redactor: Redactor) -> Result<Self, FileError> {
+        files::private_dir(folder)?;
+        let path = folder.join("events.jsonl");
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| FileError::new("create", &path, error))?;
+        Ok(Self::over(path, file, read_events(folder)?, redactor))
+    }
+
+    fn over(path: PathBuf, file: File, events: Vec<Event>, redactor: Redactor) -> Self {
+        let (count, _) = watch::channel(events.len());
+        let (progress, _) = broadcast::channel(PROGRESS_QUEUE);
+        let inner = Mutex::new(Inner { file, events });
+        Self {
+            shared: Arc::new(Shared {
+                path,
+                redactor,
+                inner,
+                count,
+                progress,
+            }),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic while appending leaves a list that is still good to read.
+        self.shared
+            .inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records what happened and tells the watchers. A full disk is logged, and the deploy goes on: what runs
+    /// matters more than its story.
+    pub fn push(&self, kind: EventKind) {
+        let kind = self.masked(kind);
+        if !kind.is_durable() {
+            let event = Event {
+                seq: 0,
+                at_millis: clock::unix_millis(),
+                kind,
+            };
+            // Nobody watching is fine.
+            drop(self.shared.progress.send(event));
+            return;
+        }
+        let mut inner = self.inner();
+        let Some(kind) = within_bounds(kind, inner.events.len()) else {
+            return;
+        };
+        let seq = inner.events.len() as u64 + 1;
+        let event = Event {
+            seq,
+            at_millis: clock::unix_millis(),
+            kind,
+        };
+        if let Err(error) = append(&mut inner.file, &event) {
+            tracing::error!(path = %self.shared.path.display(), %error, "an event was not journaled");
+        }
+        inner.events.push(event);
+        self.shared.count.send_replace(inner.events.len());
+    }
+
+    fn masked(&self, kind: EventKind) -> EventKind {
+        let redactor = &self.shared.redactor;
+        match kind {
+            EventKind::ComposeLine { text } => EventKind::ComposeLine {
+                text: redactor.line(text),
+            },
+            EventKind::Warning { text } => EventKind::Warning {
+                text: redactor.line(text),
+            },
+            EventKind::Finished {
+                outcome,
+                state,
+                revision,
+                fault,
+            } => {
+                let fault = fault.map(|fault| redactor.fault(fault));
+                EventKind::Finished {
+                    outcome,
+                    state,
+                    revision,
+                    fault,
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether nothing will follow.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.inner()
+            .events
+            .last()
+            .is_some_and(|event| event.kind.is_last())
+    }
+
+    /// A reader that starts after the event numbered `after`.
+    #[must_use]
+    pub fn watch(&self, after: u64) -> Watcher {
+        Watcher {
+            journal: self.clone(),
+            next: usize::try_from(after).unwrap_or(usize::MAX),
+            count: self.shared.count.subscribe(),
+            progress: self.shared.progress.subscribe(),
+            over: false,
+        }
+    }
+}
+
+fn within_bounds(kind: EventKind, count: usize) -> Option<EventKind> {
+    let chatter = matches!(
+        kind,
+        EventKind::ComposeLine { .. } | EventKind::ServiceState { .. }
+    );
+    match count.cmp(&MOST_EVENTS) {
+        std::cmp::Ordering::Equal if chatter => Some(EventKind::Warning {
+            text: "further lines of this deploy are not recorded".to_owned(),
+        }),
+        std::cmp::Ordering::Greater if chatter => None,
+        _ => Some(kind),
+    }
+}
+
+fn append(file: &mut File, event: &Event) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(event)?;
+    line.push(b'\n');
+    file.write_all(&line)?;
+    // Lines of Compose may be lost in a power cut; where the deploy stood may not.
+    match event.kind {
+        EventKind::ComposeLine { .. } | EventKind::ServiceState { .. } => Ok(()),
+        _ => file.sync_data(),
+    }
+}
+
+/// The events in a deploy's folder; a torn last line, from a power cut, is left out.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn read_events(folder: &Path) -> Result<Vec<Event>, FileError> {
+    let path = folder.join("events.jsonl");
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(FileError::new("open", &path, error)),
+    };
+    let mut events: Vec<Event> = Vec::new();
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line.map_err(|error| FileError::new("read", &path, error))?;
+        match serde_json::from_slice::<Event>(&line) {
+            Ok(event) if event.seq == events.len() as u64 + 1 => events.push(event),
+            _ => break,
+        }
+    }
+    Ok(events)
+}
+
+/// Follows one journal.
+pub struct Watcher {
+    journal: Journal,
+    next: usize,
+    count: watch::Receiver<usize>,
+    progress: broadcast::Receiver<Event>,
+    over: bool,
+}
+
+impl Watcher {
+    /// The next event; `None` after the last one. Cancel safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.over {
+                return None;
+            }
+            let ready = self.journal.inner().events.get(self.next).cloned();
+            if let Some(event) = ready {
+                self.next += 1;
+                self.over = event.kind.is_last();
+                return Some(event);
+            }
+            tokio::select! {
+                // States first: progress of a step that is over is of no use.
+                biased;
+                changed = self.count.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                }
+                progress = self.progress.recv() => match progress {
+                    Ok(event) => return Some(event),
+                    // Too slow for this progress; the newest will do.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::event::{LayerPhase, Outcome, State};
+    use proto::stack::Value;
+
+    fn finished() -> EventKind {
+        EventKind::Finished {
+            outcome: Outcome::Succeeded,
+            state: State::Committed,
+            revision: None,
+            fault: None,
+        }
+    }
+
+    fn warning(text: &str) -> EventKind {
+        EventKind::Warning {
+            text: text.to_owned(),
+        }
+    }
+
+    async fn all(mut watcher: Watcher) -> Vec<u64> {
+        let mut seen = Vec::new();
+        while let Some(event) = watcher.next().await {
+            seen.push(event.seq);
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn a_watcher_sees_every_event_from_where_it_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::create(folder.path(), Redactor::default()).unwrap();
+        journal.push(warning("one"));
+        journal.push(warning("two"));
+        let late = tokio::spawn(all(journal.watch(1)));
+        journal.push(finished());
+        assert_eq!(late.await.unwrap(), [2, 3]);
+        assert_eq!(all(journal.watch(0)).await, [1, 2, 3]);
+        assert_eq!(all(journal.watch(2)).await, [3]);
+    }
+
+    #[tokio::test]
+    async fn progress_is_seen_but_never_replayed() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::create(folder.path(), Redactor::default()).unwrap();
+        let mut watcher = journal.watch(0);
+        journal.push(EventKind::LayerProgress {
+            image: "a".to_owned(),
+            layer: "l".to_owned(),
+            phase: LayerPhase::Done,
+            current: 1,
+            total: 1,
+        });
+        assert_eq!(watcher.next().await.unwrap().seq, 0);
+        journal.push(finished());
+        assert_eq!(all(watcher).await, [1]);
+        assert_eq!(all(journal.watch(0)).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn a_torn_last_line_is_left_out_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::create(folder.path(), Redactor::default()).unwrap();
+        journal.push(warning("one"));
+        journal.push(warning("two"));
+        drop(journal);
+        let path = folder.path().join("events.jsonl");
+        let content = std::fs::read(&path).unwrap();
+        for length in 0..content.len() {
+            std::fs::write(&path, &content[..length]).unwrap();
+            let events = read_events(folder.path()).unwrap();
+            assert!(events.len() <= 2);
+            assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
+        }
+    }
+
+    #[tokio::test]
+    async fn secrets_do_not_reach_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = Value::new("K".parse().unwrap(), "hunter22".to_owned(), true).unwrap();
+        let journal = Journal::create(folder.path(), Redactor::new(&[secret])).unwrap();
+        journal.push(EventKind::ComposeLine {
+            text: "K=hunter22".to_owned(),
+        });
+        let content = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
+        assert!(!content.contains("hunter22"));
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_bounded_and_said() {
+        let line = || EventKind::ComposeLine {
+            text: "x".to_owned(),
+        };
+        assert_eq!(within_bounds(line(), 1), Some(line()));
+        assert!(matches!(
+            within_bounds(line(), MOST_EVENTS),
+            Some(EventKind::Warning { .. })
+        ));
+        assert_eq!(within_bounds(line(), MOST_EVENTS + 1), None);
+        assert_eq!(within_bounds(finished(), MOST_EVENTS + 1), Some(finished()));
+    }
+}

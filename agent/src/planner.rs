@@ -1,0 +1,281 @@
+//! Compares a staged stack with what runs: pure, no input or output.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::event::ContainerState;
+use proto::fault::{Fault, FaultKind};
+use proto::id::{PlanId, ServiceName};
+use proto::limits::PLAN_LIFE;
+use proto::path::RelPath;
+use proto::plan::{Action, Change, FilePlan, ImagePlan, OrphanPlan, Plan, ServicePlan};
+use proto::stack::ShippedFile;
+
+use crate::engine::{Container, LocalImage, RemoteImage};
+use crate::resolved::{ResolvedService, Restart};
+use crate::store::{Revision, Stage};
+
+mod images;
+
+pub use images::ImageFacts;
+
+/// Everything a plan is made from.
+pub struct Inputs<'a> {
+    /// The plan's id.
+    pub id: PlanId,
+    /// What is wanted.
+    pub stage: &'a Stage,
+    /// What is committed.
+    pub base: Option<&'a Revision>,
+    /// The files that lie in the project directory now.
+    pub on_disk: &'a [ShippedFile],
+    /// What runs.
+    pub containers: &'a [Container],
+    /// What is known of each image.
+    pub images: &'a BTreeMap<String, ImageFacts>,
+    /// `os/architecture` of this host.
+    pub platform: &'a str,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// When an image cannot be had for this host: nothing has been stopped yet.
+pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
+    let mut warnings = inputs.stage.warnings.clone();
+    let images = images::plan(inputs, &mut warnings)?;
+    let files = plan_files(inputs.on_disk, &inputs.stage.spec.files);
+    let changed: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
+    let services = inputs
+        .stage
+        .resolved
+        .services
+        .iter()
+        .map(|service| plan_service(inputs, service, &changed, &images))
+        .collect();
+    Ok(Plan {
+        id: inputs.id,
+        stack: inputs.stage.spec.stack.clone(),
+        project: inputs.stage.spec.project.clone(),
+        base: inputs.base.map(|base| base.id),
+        expires_in: u32::try_from(PLAN_LIFE.as_secs()).unwrap_or(u32::MAX),
+        services,
+        images,
+        files,
+        orphans: orphans(inputs),
+        warnings,
+        project_directory: inputs.stage.directory.display().to_string(),
+    })
+}
+
+/// What differs between the files that are there and those that are wanted.
+#[must_use]
+pub fn plan_files(there: &[ShippedFile], wanted: &[ShippedFile]) -> Vec<FilePlan> {
+    let before: BTreeMap<&RelPath, &ShippedFile> =
+        there.iter().map(|file| (&file.path, file)).collect();
+    let after: BTreeMap<&RelPath, &ShippedFile> =
+        wanted.iter().map(|file| (&file.path, file)).collect();
+    let paths: BTreeSet<&RelPath> = before.keys().chain(after.keys()).copied().collect();
+    paths
+        .into_iter()
+        .filter_map(|path| {
+            let change = match (before.get(path), after.get(path)) {
+                (None, _) => Change::Added,
+                (_, None) => Change::Removed,
+                (Some(a), Some(b)) if a.blob != b.blob || a.mode != b.mode => Change::Changed,
+                _ => return None,
+            };
+            Some(FilePlan {
+                path: path.clone(),
+                change,
+            })
+        })
+        .collect()
+}
+
+fn plan_service(
+    inputs: &Inputs<'_>,
+    service: &ResolvedService,
+    changed_files: &[&RelPath],
+    images: &[ImagePlan],
+) -> ServicePlan {
+    let containers: Vec<&Container> = of_service(inputs.containers, &service.name).collect();
+    let answer = |action, reasons| ServicePlan {
+        service: service.name.clone(),
+        action,
+        reasons,
+        replicas: service.replicas,
+    };
+    if containers.is_empty() {
+        let action = if service.replicas == 0 {
+            Action::Keep
+        } else {
+            Action::Create
+        };
+        return answer(action, Vec::new());
+    }
+    let mut reasons = changed_settings(inputs, service, &containers);
+    reasons.extend(changed_mounts(service, changed_files));
+    reasons.extend(changed_image(inputs, service, &containers, images));
+    if !reasons.is_empty() {
+        return answer(Action::Recreate, reasons);
+    }
+    let running = containers.len();
+    if running != service.replicas as usize {
+        let reason = format!("{running} of {} replicas", service.replicas);
+        let action = if running < service.replicas as usize {
+            Action::Create
+        } else {
+            Action::Remove
+        };
+        return answer(action, vec![reason]);
+    }
+    let stopped = containers
+        .iter()
+        .filter(|c| needs_start(c, service.restart));
+    match stopped
+        .map(|container| format!("{} is {}", container.name, state_word(container)))
+        .next()
+    {
+        Some(reason) => answer(Action::Start, vec![reason]),
+        None => answer(Action::Keep, Vec::new()),
+    }
+}
+
+fn of_service<'a>(
+    containers: &'a [Container],
+    service: &'a ServiceName,
+) -> impl Iterator<Item = &'a Container> {
+    containers
+        .iter()
+        .filter(move |c| c.service == *service && !c.one_off)
+}
+
+/// A finished one-shot is where it should be; every other container should run.
+fn needs_start(container: &Container, restart: Restart) -> bool {
+    match container.state {
+        ContainerState::Running | ContainerState::Restarting => false,
+        ContainerState::Exited => restart == Restart::Always || container.exit_code != 0,
+        _ => true,
+    }
+}
+
+fn state_word(container: &Container) -> String {
+    match container.state {
+        ContainerState::Exited => format!("stopped (exit code {})", container.exit_code),
+        ContainerState::Paused => "paused".to_owned(),
+        ContainerState::Created => "not started".to_owned(),
+        _ => "not running".to_owned(),
+    }
+}
+
+fn changed_settings(
+    inputs: &Inputs<'_>,
+    service: &ResolvedService,
+    containers: &[&Container],
+) -> Vec<String> {
+    let Some(base) = inputs.base else {
+        return vec!["it was started outside the committed revision".to_owned()];
+    };
+    let Some(old) = base.resolved.service(&service.name) else {
+        return vec!["it is new in the stack".to_owned()];
+    };
+    let names: BTreeSet<&String> = old.marks.keys().chain(service.marks.keys()).collect();
+    let changed: Vec<String> = names
+        .into_iter()
+        .filter(|name| old.marks.get(*name) != service.marks.get(*name))
+        // The image has its own line with both names.
+        .filter(|name| *name != "image")
+        .map(|name| {
+            match (
+                old.marks.contains_key(name),
+                service.marks.contains_key(name),
+            ) {
+                (false, true) => format!("{name} added"),
+                (true, false) => format!("{name} removed"),
+                _ => format!("{name} changed"),
+            }
+        })
+        .collect();
+    if !changed.is_empty() {
+        return changed;
+    }
+    let committed = base.config_hashes.get(&service.name);
+    let foreign = containers
+        .iter()
+        .find(|c| committed.is_some_and(|hash| *hash != c.config_hash));
+    foreign
+        .map(|c| format!("{} is not as committed", c.name))
+        .into_iter()
+        .collect()
+}
+
+fn changed_mounts(service: &ResolvedService, changed: &[&RelPath]) -> Vec<String> {
+    changed
+        .iter()
+        .filter(|path| service.mounts.iter().any(|mount| path.is_within(mount)))
+        .map(|path| format!("mounted file {path} changed"))
+        .collect()
+}
+
+fn changed_image(
+    inputs: &Inputs<'_>,
+    service: &ResolvedService,
+    containers: &[&Container],
+    images: &[ImagePlan],
+) -> Option<String> {
+    let old = containers.first()?.image.clone();
+    if let Some(renamed) = containers
+        .iter()
+        .find(|container| container.image != service.image)
+    {
+        return Some(format!("image {} -> {}", renamed.image, service.image));
+    }
+    let pull = images
+        .iter()
+        .any(|image| image.reference == service.image && image.pull);
+    let local = inputs
+        .images
+        .get(&service.image)
+        .and_then(|facts| facts.local.as_ref());
+    let stale = local.is_none_or(|local| containers.iter().any(|c| c.image_id != local.id));
+    (pull || stale).then(|| format!("{old} has new content"))
+}
+
+fn orphans(inputs: &Inputs<'_>) -> Vec<OrphanPlan> {
+    inputs
+        .containers
+        .iter()
+        .filter(|container| !container.one_off)
+        .filter(|container| inputs.stage.resolved.service(&container.service).is_none())
+        .map(|container| OrphanPlan {
+            container: container.name.clone(),
+            service: container.service.clone(),
+        })
+        .collect()
+}
+
+/// Refuses a project that runs and that this agent did not start.
+///
+/// # Errors
+/// When the containers belong to somebody else.
+pub fn check_owner(ours: bool, project: &str, containers: &[Container]) -> Result<(), Fault> {
+    let Some(container) = containers
+        .iter()
+        .find(|container| !ours && !container.one_off)
+    else {
+        return Ok(());
+    };
+    let mut fault = Fault::new(
+        FaultKind::Refused,
+        format!("a project named {project} already runs here and was not started by longshore"),
+    )
+    .cause(format!("container {} exists", container.name));
+    if !container.working_dir.is_empty() {
+        fault = fault.cause(format!("it was started from {}", container.working_dir));
+    }
+    Err(fault
+        .hint("take it down first (docker compose down), or give the stack another project_name"))
+}
+
+#[cfg(test)]
+mod tests;

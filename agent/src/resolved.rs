@@ -1,0 +1,361 @@
+//! What Compose's resolved configuration means for a deploy: services, images, mounts, and marks to compare by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::ServiceName;
+use proto::path::RelPath;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::duration;
+use crate::hostkey::HostKey;
+
+/// Keys that Compose's own hash leaves out: changing them recreates nothing.
+const NOT_HASHED: &[&str] = &[
+    "build",
+    "pull_policy",
+    "scale",
+    "depends_on",
+    "profiles",
+    "develop",
+];
+
+/// When a container that ended counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// Never started again: exit 0 is a finished one-shot.
+    No,
+    /// Started again after a failure: exit 0 is a finished one-shot.
+    OnFailure,
+    /// Meant to run for ever.
+    Always,
+}
+
+/// One service, with nothing secret in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedService {
+    /// Its name.
+    pub name: ServiceName,
+    /// The image as the files name it.
+    pub image: String,
+    /// Containers wanted.
+    pub replicas: u32,
+    /// When it counts as done.
+    pub restart: Restart,
+    /// How long a change may take to show in its health; from its healthcheck.
+    pub patience: Duration,
+    /// Shipped files and folders that it mounts.
+    pub mounts: BTreeSet<RelPath>,
+    /// A keyed digest per setting; a changed one means other containers.
+    pub marks: BTreeMap<String, String>,
+}
+
+/// A project as Compose understood it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedStack {
+    /// By name.
+    pub services: Vec<ResolvedService>,
+}
+
+impl ResolvedStack {
+    /// Every image with the services that use it.
+    #[must_use]
+    pub fn images(&self) -> BTreeMap<&str, Vec<ServiceName>> {
+        let mut images: BTreeMap<&str, Vec<ServiceName>> = BTreeMap::new();
+        for service in &self.services {
+            images
+                .entry(&service.image)
+                .or_default()
+                .push(service.name.clone());
+        }
+        images
+    }
+
+    /// A service by name.
+    #[must_use]
+    pub fn service(&self, name: &ServiceName) -> Option<&ResolvedService> {
+        self.services.iter().find(|service| service.name == *name)
+    }
+}
+
+/// Rewrites every path under `from` to the same path under `to`.
+pub fn rewrite_prefix(config: &mut Value, from: &Path, to: &Path) {
+    match config {
+        Value::String(text) => {
+            if let Ok(rest) = Path::new(text.as_str()).strip_prefix(from) {
+                let path = if rest.as_os_str().is_empty() {
+                    to.to_owned()
+                } else {
+                    to.join(rest)
+                };
+                *text = path.to_string_lossy().into_owned();
+            }
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| rewrite_prefix(item, from, to)),
+        Value::Object(map) => map
+            .values_mut()
+            .for_each(|item| rewrite_prefix(item, from, to)),
+        _ => {}
+    }
+}
+
+/// Reads `config --format json`, whose paths already point into `directory`.
+///
+/// # Errors
+/// When a service cannot be deployed: no image, or a name that could not have come from Compose.
+pub fn read(config: &Value, directory: &Path, key: &HostKey) -> Result<ResolvedStack, Fault> {
+    let empty = Map::new();
+    let services = config
+        .get("services")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
+    if services.is_empty() {
+        return Err(
+            Fault::new(FaultKind::InvalidStack, "the stack has no services")
+                .hint("services behind a profile run only when the profile is active"),
+        );
+    }
+    let services = services
+        .iter()
+        .map(|(name, service)| read_service(name, service, config, directory, key))
+        .collect::<Result<_, _>>()?;
+    Ok(ResolvedStack { services })
+}
+
+fn read_service(
+    name: &str,
+    service: &Value,
+    config: &Value,
+    directory: &Path,
+    key: &HostKey,
+) -> Result<ResolvedService, Fault> {
+    let invalid = |what: String| Fault::new(FaultKind::InvalidStack, what);
+    let parsed = name
+        .parse::<ServiceName>()
+        .map_err(|error| invalid(error.to_string()))?;
+    let image = service
+        .get("image")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if image.is_empty() {
+        return Err(invalid(format!("service {name} has no image")).hint(
+            if service.get("build").is_some() {
+                "it is built from source; build and push it, and name the result with `image:`"
+            } else {
+                "name one with `image:`"
+            },
+        ));
+    }
+    Ok(ResolvedService {
+        name: parsed,
+        image: image.to_owned(),
+        replicas: replicas(service),
+        restart: restart(service),
+        patience: patience(service.get("healthcheck")),
+        mounts: mounts(service, config, directory),
+        marks: marks(service, key),
+    })
+}
+
+fn replicas(service: &Value) -> u32 {
+    let deploy = service.pointer("/deploy/replicas");
+    let count = deploy
+        .or_else(|| service.get("scale"))
+        .and_then(Value::as_u64)
+        .unwrap_or(1);
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn restart(service: &Value) -> Restart {
+    let policy = service.get("restart").and_then(Value::as_str);
+    let condition = service
+        .pointer("/deploy/restart_policy/condition")
+        .and_then(Value::as_str);
+    match policy.or(condition).unwrap_or("no") {
+        "always" | "unless-stopped" | "any" => Restart::Always,
+        policy if policy.starts_with("on-failure") => Restart::OnFailure,
+        _ => Restart::No,
+    }
+}
+
+/// Twice what the healthcheck needs to say "unhealthy", and ten seconds: a slow start is no failure.
+fn patience(healthcheck: Option<&Value>) -> Duration {
+    let field = |name: &str, default: Duration| {
+        healthcheck
+            .and_then(|check| check.get(name))
+            .and_then(Value::as_str)
+            .and_then(duration::parse)
+            .filter(|value| !value.is_zero())
+            .unwrap_or(default)
+    };
+    // Docker's defaults, which also hold for a healthcheck that comes with the image.
+    let interval = field("interval", Duration::from_secs(30));
+    let timeout = field("timeout", Duration::from_secs(30));
+    let start = field("start_period", Duration::ZERO);
+    let retries = healthcheck
+        .and_then(|check| check.get("retries"))
+        .and_then(Value::as_u64)
+        .filter(|retries| *retries > 0)
+        .unwrap_or(3);
+    let retries = u32::try_from(retries.min(100)).unwrap_or(100);
+    // A check usually answers at once; its timeout counts once, not on each try.
+    start + timeout + interval * retries * 2 + Duration::from_secs(10)
+}
+
+/// Relative paths of the project directory that the service sees inside its containers.
+fn mounts(service: &Value, config: &Value, directory: &Path) -> BTreeSet<RelPath> {
+    let items = |key: &str| {
+        service
+            .get(key)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let binds = items("volumes")
+        .filter(|volume| volume.get("type").and_then(Value::as_str) == Some("bind"))
+        .filter_map(|volume| volume.get("source").and_then(Value::as_str));
+    let named = ["configs", "secrets"].into_iter().flat_map(|kind| {
+        items(kind)
+            .filter_map(|item| item.get("source").and_then(Value::as_str))
+            .filter_map(move |source| config.get(kind)?.get(source)?.get("file")?.as_str())
+    });
+    binds
+        .chain(named)
+        .filter_map(|path| {
+            Path::new(path)
+                .strip_prefix(directory)
+                .ok()?
+                .to_str()?
+                .parse()
+                .ok()
+        })
+        .collect()
+}
+
+/// One mark per setting, and one per environment variable, so that a plan can name what changed.
+fn marks(service: &Value, key: &HostKey) -> BTreeMap<String, String> {
+    let mut marks = BTreeMap::new();
+    let Some(settings) = service.as_object() else {
+        return marks;
+    };
+    for (name, value) in settings {
+        if NOT_HASHED.contains(&name.as_str()) || value.is_null() {
+            continue;
+        }
+        match value
+            .as_object()
+            .filter(|_| name == "environment" || name == "labels")
+        {
+            Some(entries) => marks.extend(
+                entries
+                    .iter()
+                    .map(|(entry, value)| (format!("{name} {entry}"), key.mark("setting", value))),
+            ),
+            None => {
+                let mut value = value.clone();
+                if let Some(deploy) = value.as_object_mut().filter(|_| name == "deploy") {
+                    deploy.remove("replicas");
+                }
+                marks.insert(name.clone(), key.mark("setting", &value));
+            }
+        }
+    }
+    marks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn key() -> HostKey {
+        let folder = tempfile::tempdir().unwrap();
+        HostKey::load_or_create(&folder.path().join("key")).unwrap()
+    }
+
+    fn read_one(service: Value) -> Result<ResolvedService, Fault> {
+        let config =
+            json!({"services": {"web": service}, "configs": {"c": {"file": "/p/conf/c.txt"}}});
+        read(&config, Path::new("/p"), &key()).map(|stack| stack.services[0].clone())
+    }
+
+    #[test]
+    fn a_service_that_is_only_built_is_refused_by_name() {
+        let fault = read_one(json!({"build": {"context": "/p"}})).unwrap_err();
+        assert_eq!(fault.what, "service web has no image");
+        assert!(fault.hints[0].contains("built from source"));
+    }
+
+    #[test]
+    fn mounts_are_those_inside_the_project() {
+        let service = read_one(json!({
+            "image": "a",
+            "volumes": [
+                {"type": "bind", "source": "/p/data/nginx", "target": "/x"},
+                {"type": "bind", "source": "/var/opq", "target": "/y"},
+                {"type": "volume", "source": "db", "target": "/z"},
+            ],
+            "configs": [{"source": "c"}],
+        }))
+        .unwrap();
+        let mounts: Vec<&str> = service.mounts.iter().map(RelPath::as_str).collect();
+        assert_eq!(mounts, ["conf/c.txt", "data/nginx"]);
+    }
+
+    #[test]
+    fn what_compose_does_not_hash_leaves_no_mark() {
+        let marks = read_one(json!({
+            "image": "a", "scale": 2, "depends_on": {"db": {}}, "environment": {"A": "1"},
+            "deploy": {"replicas": 3},
+        }))
+        .unwrap();
+        assert_eq!(marks.replicas, 3);
+        let names: Vec<&String> = marks.marks.keys().collect();
+        assert_eq!(names, ["deploy", "environment A", "image"]);
+    }
+
+    #[test]
+    fn staging_paths_become_project_paths() {
+        let mut config = json!({"a": ["/s/1/data", "/s/1", "/s/10/x", "text /s/1"]});
+        rewrite_prefix(&mut config, Path::new("/s/1"), Path::new("/p"));
+        assert_eq!(
+            config,
+            json!({"a": ["/p/data", "/p", "/s/10/x", "text /s/1"]})
+        );
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            "[a-z/.:]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 48, 6, |inner| {
+            let keys =
+                "(services|image|volumes|source|type|healthcheck|retries|environment|[a-z]{1,4})";
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(keys, inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_configuration_panics(config in any_json()) {
+            let key = key();
+            drop(read(&config, Path::new("/p"), &key));
+            let wrapped = json!({"services": {"web": config}});
+            drop(read(&wrapped, Path::new("/p"), &key));
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Brings a stack onto the host: takes what is new, lays it out in private, lets Compose resolve it, keeps the result.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::BlobId;
+use proto::limits::{BUNDLE_BYTES, BUNDLE_FILES};
+use proto::path::RelPath;
+use proto::stack::{ShippedFile, StackSpec};
+
+use crate::engine::{ComposeProject, Engine};
+use crate::files::FileError;
+use crate::resolved;
+use crate::store::tempdir::TempDir;
+use crate::store::{BlobWriter, Stage, Store};
+
+/// One stack on its way in. Dropped at any point, it leaves reusable blobs and nothing else.
+pub struct Session {
+    store: Arc<Store>,
+    engine: Arc<dyn Engine>,
+    spec: StackSpec,
+    directory: PathBuf,
+    awaited: BTreeMap<BlobId, u64>,
+    incoming: Option<BlobWriter>,
+}
+
+impl Session {
+    /// Checks what was announced.
+    ///
+    /// # Errors
+    /// When the stack could not be laid out as described.
+    pub fn begin(
+        store: Arc<Store>,
+        engine: Arc<dyn Engine>,
+        spec: StackSpec,
+        directory: PathBuf,
+    ) -> Result<Self, Fault> {
+        let mut session = Self {
+            store,
+            engine,
+            spec,
+            directory,
+            awaited: BTreeMap::new(),
+            incoming: None,
+        };
+        let files = std::mem::take(&mut session.spec.files);
+        session.add(files)?;
+        session.check_named_files()?;
+        Ok(session)
+    }
+
+    fn check_named_files(&self) -> Result<(), Fault> {
+        let shipped: BTreeSet<&RelPath> = self.spec.files.iter().map(|file| &file.path).collect();
+        let named = self.spec.compose_files.iter().chain(&self.spec.env_file);
+        for path in named {
+            if !shipped.contains(path) {
+                return Err(request(format!(
+                    "{path} is named but not among the stack's files"
+                )));
+            }
+        }
+        if self.spec.compose_files.is_empty() {
+            return Err(request("the stack names no Compose file".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Adds files to the stack and answers which contents are not here yet.
+    ///
+    /// # Errors
+    /// When they exceed the limits or contradict each other.
+    pub fn add(&mut self, files: Vec<ShippedFile>) -> Result<Vec<BlobId>, Fault> {
+        let mut all: BTreeMap<RelPath, ShippedFile> = self
+            .spec
+            .files
+            .drain(..)
+            .map(|file| (file.path.clone(), file))
+            .collect();
+        for file in files {
+            match all.get(&file.path) {
+                Some(known) if known.blob != file.blob => {
+                    return Err(request(format!("{} comes with two contents", file.path)));
+                }
+                _ => drop(all.insert(file.path.clone(), file)),
+            }
+        }
+        check_tree(&all)?;
+        self.spec.files = all.into_values().collect();
+        self.awaited = self
+            .spec
+            .files
+            .iter()
+            .filter(|file| !self.store.blobs().has(&file.blob))
+            .map(|file| (file.blob, file.size))
+            .collect();
+        Ok(self.awaited.keys().copied().collect())
+    }
+
+    /// Whether every announced content is here.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.awaited.is_empty()
+    }
+
+    /// Takes a piece of content that was asked for.
+    ///
+    /// # Errors
+    /// When it was not, or is not what was announced.
+    pub fn chunk(&mut self, blob: BlobId, offset: u64, data: &[u8]) -> Result<(), Fault> {
+        let mut writer = match self.incoming.take() {
+            Some(writer) if writer.blob() == blob => writer,
+            Some(_) => return Err(request("a content broke off for another one".to_owned())),
+            None => {
+                let size = self.awaited.get(&blob).copied().ok_or_else(|| {
+                    request(format!("content {} was not asked for", blob.short()))
+                })?;
+                self.store.blobs().receive(blob, size)?
+            }
+        };
+        if writer.push(offset, data)? {
+            self.awaited.remove(&blob);
+        } else {
+            self.incoming = Some(writer);
+        }
+        Ok(())
+    }
+
+    /// The relative paths that the Compose files name. Starts Compose only when the files are new here.
+    ///
+    /// # Errors
+    /// When Compose does not understand the files, or a path leaves the stack.
+    pub async fn wanted(&self) -> Result<Vec<String>, Fault> {
+        let version = self.engine.compose_version().await?;
+        let read: Vec<&ShippedFile> = self
+            .spec
+            .files
+            .iter()
+            .filter(|file| self.spec.compose_files.contains(&file.path))
+            .collect();
+        // Other shipped files may be `include`d or extended from, so they count too.
+        let key = self.store.key().mark(
+            "paths",
+            &(&version, &self.spec.compose_files, &self.spec.files, read),
+        );
+        if let Some(paths) = self.store.named_paths(&key)? {
+            return Ok(paths);
+        }
+        let staging = self.lay_out()?;
+        let paths = self
+            .engine
+            .named_paths(&self.project(staging.path()))
+            .await?;
+        for path in &paths {
+            path.parse::<RelPath>()
+                .map_err(|error| outside(&error.to_string()))?;
+        }
+        self.store.save_named_paths(&key, &paths)?;
+        Ok(paths)
+    }
+
+    /// Resolves the stack and keeps the result. An unchanged stack starts no process.
+    ///
+    /// # Errors
+    /// When the stack cannot be deployed as it is; nothing outside the staging folder was touched.
+    pub async fn finish(self) -> Result<Stage, Fault> {
+        let compose_version = self.engine.compose_version().await?;
+        let id = self
+            .store
+            .stage_id(&self.spec, &compose_version, &self.directory);
+        if let Some(stage) = self.store.stage(&id)? {
+            return Ok(stage);
+        }
+        let staging = self.lay_out()?;
+        let mut resolution = self.engine.resolve(&self.project(staging.path())).await?;
+        self.check_undefined(&resolution.undefined)?;
+        resolved::rewrite_prefix(&mut resolution.config, staging.path(), &self.directory);
+        let resolved = resolved::read(&resolution.config, &self.directory, self.store.key())?;
+        let stage = Stage {
+            id,
+            spec: self.spec,
+            resolved,
+            warnings: resolution.warnings,
+            compose_version,
+            directory: self.directory,
+        };
+        self.store.save_stage(&stage)?;
+        Ok(stage)
+    }
+
+    fn check_undefined(&self, undefined: &[String]) -> Result<(), Fault> {
+        let allowed = |name: &&String| {
+            !self
+                .spec
+                .allow_undefined
+                .iter()
+                .any(|a| a.as_str() == *name)
+        };
+        let names: Vec<&str> = undefined
+            .iter()
+            .filter(allowed)
+            .map(String::as_str)
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let plural = if names.len() == 1 {
+            "variable is"
+        } else {
+            "variables are"
+        };
+        let stack = &self.spec.stack;
+        Err(Fault::new(
+            FaultKind::InvalidStack,
+            format!("{plural} not defined: {}", names.join(", ")),
+        )
+        .hint(format!(
+            "set it in the stack's .env or in [stacks.{stack}.env] of fleet.toml"
+        ))
+        .hint("or list it in the stack's allow_undefined, if a blank is meant"))
+    }
+
+    /// Writes the stack into a fresh private folder.
+    fn lay_out(&self) -> Result<TempDir, Fault> {
+        let staging = self.store.staging_folder()?;
+        for file in &self.spec.files {
+            let path = file.path.under(staging.path());
+            if let Some(parent) = path.parent() {
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(parent)
+                    .map_err(|error| FileError::new("create folder", parent, error))?;
+            }
+            let mut target = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(|error| FileError::new("create", &path, error))?;
+            self.store.blobs().copy_to(&file.blob, &mut target, &path)?;
+        }
+        Ok(staging)
+    }
+
+    fn project(&self, directory: &Path) -> ComposeProject {
+        compose_project(&self.spec, directory)
+    }
+}
+
+/// How Compose reads a stack that is laid out in `directory`.
+#[must_use]
+pub fn compose_project(spec: &StackSpec, directory: &Path) -> ComposeProject {
+    ComposeProject {
+        name: spec.project.clone(),
+        directory: directory.to_owned(),
+        files: spec
+            .compose_files
+            .iter()
+            .map(|path| path.under(directory))
+            .collect(),
+        env_file: spec.env_file.as_ref().map(|path| path.under(directory)),
+        profiles: spec.profiles.clone(),
+        environment: spec
+            .values
+            .iter()
+            .map(|value| (value.name.to_string(), value.text.clone()))
+            .collect(),
+    }
+}
+
+fn request(what: String) -> Fault {
+    Fault::new(FaultKind::InvalidRequest, what)
+}
+
+fn outside(what: &str) -> Fault {
+    Fault::new(
+        FaultKind::InvalidStack,
+        format!("the Compose files name a file outside the stack: {what}"),
+    )
+    .hint("move the file into the stack's folder, or name it by its absolute path on the host")
+}
+
+/// Limits, and names that one file system would confuse: a file that is another one's folder.
+fn check_tree(files: &BTreeMap<RelPath, ShippedFile>) -> Result<(), Fault> {
+    if files.len() > BUNDLE_FILES {
+        return Err(request(format!(
+            "{} files; {BUNDLE_FILES} is the most",
+            files.len()
+        )));
+    }
+    let bytes = files
+        .values()
+        .try_fold(0_u64, |sum, file| sum.checked_add(file.size));
+    if bytes.is_none_or(|bytes| bytes > BUNDLE_BYTES) {
+        return Err(request(format!("more than {BUNDLE_BYTES} bytes of files")));
+    }
+    for path in files.keys() {
+        let mut parent = path.as_str();
+        while let Some((above, _)) = parent.rsplit_once('/') {
+            parent = above;
+            if above
+                .parse()
+                .is_ok_and(|above: RelPath| files.contains_key(&above))
+            {
+                return Err(request(format!(
+                    "{above} is both a file and the folder of {path}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}

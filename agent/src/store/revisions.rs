@@ -1,0 +1,162 @@
+//! Revisions: one complete state of a stack each; a rename makes one current.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use proto::id::{DeployId, OperatorName, RevisionId, ServiceName, StackName};
+use proto::stack::{ShippedFile, StackSpec};
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::files::{self, FileError};
+use crate::resolved::ResolvedStack;
+
+/// What an image name stood for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagePin {
+    /// `sha256:…` of the image's configuration.
+    pub id: String,
+    /// `sha256:…` in its registry; `None` when it never came from one.
+    pub digest: Option<String>,
+}
+
+/// One complete, judged state of a stack on this host. Holds secret values, so its file is private.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Revision {
+    /// Keyed digest of the state.
+    pub id: RevisionId,
+    /// Files, values and how Compose reads them.
+    pub spec: StackSpec,
+    /// What Compose made of it.
+    pub resolved: ResolvedStack,
+    /// By name, as the Compose files spell it.
+    pub images: BTreeMap<String, ImagePin>,
+    /// Compose's config hash of each service's containers, as seen when it was judged.
+    pub config_hashes: BTreeMap<ServiceName, String>,
+    /// The Compose that ran.
+    pub compose_version: String,
+    /// The engine that ran.
+    pub engine_version: String,
+    /// Where its project lives.
+    pub directory: PathBuf,
+    /// Which deploy committed it.
+    pub deploy: DeployId,
+    /// Who asked.
+    pub operator: OperatorName,
+    /// Unix milliseconds.
+    pub committed_at_millis: u64,
+}
+
+/// What was last laid out in the project directory, committed or not: written before the first file is replaced.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Applied {
+    /// By which deploy.
+    pub deploy: DeployId,
+    /// How Compose reads it; `down` needs it when no revision was ever committed.
+    pub spec: StackSpec,
+    /// Files that were there before and may still be, when the deploy was cut short.
+    pub before: Vec<ShippedFile>,
+}
+
+impl Store {
+    fn current_path(&self, stack: &StackName) -> PathBuf {
+        self.stack_folder(stack).join("current.json")
+    }
+
+    fn applied_path(&self, stack: &StackName) -> PathBuf {
+        self.stack_folder(stack).join("applied.json")
+    }
+
+    fn revision_path(&self, stack: &StackName, id: &RevisionId) -> PathBuf {
+        self.stack_folder(stack)
+            .join("revisions")
+            .join(format!("{id}.json"))
+    }
+
+    /// The committed revision of a stack.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn current(&self, stack: &StackName) -> Result<Option<Revision>, FileError> {
+        files::read_json(&self.current_path(stack))
+    }
+
+    /// Makes a revision the stack's: kept under its id first, then one rename.
+    ///
+    /// # Errors
+    /// When the file system refuses; the old revision then stays current.
+    pub fn commit(&self, revision: &Revision) -> Result<(), FileError> {
+        let stack = &revision.spec.stack;
+        files::private_dir(&self.stack_folder(stack).join("revisions"))?;
+        files::write_json(&self.revision_path(stack, &revision.id), revision)?;
+        files::write_json(&self.current_path(stack), revision)
+    }
+
+    /// Forgets what is current, after the stack was taken down.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn forget_current(&self, stack: &StackName) -> Result<(), FileError> {
+        files::remove(&self.current_path(stack))
+    }
+
+    /// What was last laid out, committed or not.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn applied(&self, stack: &StackName) -> Result<Option<Applied>, FileError> {
+        files::read_json(&self.applied_path(stack))
+    }
+
+    /// Records what is about to be laid out.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn save_applied(&self, applied: &Applied) -> Result<(), FileError> {
+        files::private_dir(&self.stack_folder(&applied.spec.stack))?;
+        files::write_json(&self.applied_path(&applied.spec.stack), applied)
+    }
+
+    /// The newest deploy of a stack.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn latest_deploy(&self, stack: &StackName) -> Result<Option<DeployId>, FileError> {
+        files::read_json(&self.stack_folder(stack).join("latest.json"))
+    }
+
+    /// Remembers the newest deploy of a stack.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn save_latest_deploy(
+        &self,
+        stack: &StackName,
+        deploy: &DeployId,
+    ) -> Result<(), FileError> {
+        files::private_dir(&self.stack_folder(stack))?;
+        files::write_json(&self.stack_folder(stack).join("latest.json"), deploy)
+    }
+
+    /// The stack that owns a Compose project name here, committed or laid out.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn owner_of(
+        &self,
+        project: &proto::id::ProjectName,
+    ) -> Result<Option<StackName>, FileError> {
+        for stack in self.stacks()? {
+            let current = self.current(&stack)?.map(|revision| revision.spec.project);
+            let applied = self.applied(&stack)?.map(|applied| applied.spec.project);
+            if [current, applied]
+                .into_iter()
+                .flatten()
+                .any(|name| name == *project)
+            {
+                return Ok(Some(stack));
+            }
+        }
+        Ok(None)
+    }
+}

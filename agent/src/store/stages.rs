@@ -1,0 +1,81 @@
+//! Staged stacks: what a controller brought, with what Compose made of it, kept by keyed digest.
+
+use std::path::PathBuf;
+
+use proto::id::StageId;
+use proto::stack::StackSpec;
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::files::{self, FileError};
+use crate::resolved::ResolvedStack;
+
+/// A stack that is wholly on the host and resolves. Holds secret values, so its file is private.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stage {
+    /// Names exactly this content, read by this Compose, for this directory.
+    pub id: StageId,
+    /// What was brought.
+    pub spec: StackSpec,
+    /// What Compose made of it.
+    pub resolved: ResolvedStack,
+    /// Compose's warnings.
+    pub warnings: Vec<String>,
+    /// Which Compose.
+    pub compose_version: String,
+    /// The project directory it was resolved for.
+    pub directory: PathBuf,
+}
+
+impl Store {
+    /// The id of a stack's content; changes with anything that could change the resolution.
+    #[must_use]
+    pub fn stage_id(
+        &self,
+        spec: &StackSpec,
+        compose: &str,
+        directory: &std::path::Path,
+    ) -> StageId {
+        StageId::from_bytes(self.key().id("stage", &(spec, compose, directory)))
+    }
+
+    fn stage_path(&self, id: &StageId) -> PathBuf {
+        self.root.join("stages").join(format!("{id}.json"))
+    }
+
+    /// A stage by id; `None` when it is not known here.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn stage(&self, id: &StageId) -> Result<Option<Stage>, FileError> {
+        files::read_json(&self.stage_path(id))
+    }
+
+    /// Keeps a stage.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn save_stage(&self, stage: &Stage) -> Result<(), FileError> {
+        files::write_json(&self.stage_path(&stage.id), stage)
+    }
+
+    /// The paths that Compose files name, remembered by the files' content so that an unchanged stack
+    /// starts no process.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn named_paths(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
+        files::read_json(&self.root.join("stages").join(format!("{key}.paths")))
+    }
+
+    /// Remembers [`Self::named_paths`].
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn save_named_paths(&self, key: &str, paths: &[String]) -> Result<(), FileError> {
+        files::write_json(
+            &self.root.join("stages").join(format!("{key}.paths")),
+            &paths,
+        )
+    }
+}
