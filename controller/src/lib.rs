@@ -1,1 +1,4 @@
 //! controller.
+
+pub mod clock;
+pub mod private;
