@@ -1,4 +1,6 @@
 //! controller.
 
 pub mod clock;
+pub mod passphrase;
+pub mod pki;
 pub mod private;

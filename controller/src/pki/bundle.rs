@@ -1,0 +1,133 @@
+//! Both authorities in one file: certificates in clear, keys as PKCS#8 encrypted by a passphrase.
+
+use pkcs8::pkcs5::{pbes2, scrypt};
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
+use proto::id::FleetName;
+use rcgen::KeyPair;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::authority::Authority;
+use super::{AuthorityKind, FleetCa, PkiError, blocks, random};
+use crate::passphrase::Passphrase;
+
+const WHAT: &str = "the authorities' file";
+const KEY_TAG: &str = "ENCRYPTED PRIVATE KEY";
+/// 16 MiB and five passes, a quarter of a second: OpenSSL refuses to read keys that want 32 MiB or more.
+const SCRYPT: (u8, u32, u32) = (14, 8, 5);
+
+/// Both authorities, unlocked: whoever holds this can sign.
+pub struct Authorities {
+    pub(super) fleet: FleetName,
+    pub(super) hosts: Authority,
+    pub(super) operators: Authority,
+    public: FleetCa,
+}
+
+impl std::fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authorities")
+            .field("fleet", &self.fleet)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authorities {
+    /// Makes both authorities of a new fleet.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn generate(fleet: &FleetName, now: OffsetDateTime) -> Result<Self, PkiError> {
+        let hosts = Authority::generate(AuthorityKind::Hosts, fleet, now)?;
+        let operators = Authority::generate(AuthorityKind::Operators, fleet, now)?;
+        Self::of(hosts, operators)
+    }
+
+    fn of(hosts: Authority, operators: Authority) -> Result<Self, PkiError> {
+        let certificates =
+            [&hosts, &operators].map(|one| super::encode("CERTIFICATE", &one.certificate));
+        let public = FleetCa::from_pem(&certificates.concat())?;
+        Ok(Self {
+            fleet: public.fleet().clone(),
+            hosts,
+            operators,
+            public,
+        })
+    }
+
+    /// The public certificates.
+    #[must_use]
+    pub fn public(&self) -> &FleetCa {
+        &self.public
+    }
+
+    /// The text of the bundle: `ca.pem`, then the hosts' key, then the operators' key.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn to_pem(&self, passphrase: &Passphrase) -> Result<Zeroizing<String>, PkiError> {
+        let mut text = Zeroizing::new(self.public.to_pem());
+        for authority in [&self.hosts, &self.operators] {
+            text.push_str(&format!("# {}\n", authority.kind.common_name()));
+            text.push_str(&encrypt(authority.issuer.key(), passphrase)?);
+        }
+        Ok(text)
+    }
+
+    /// Unlocks a bundle and proves that keys and certificates belong together.
+    ///
+    /// # Errors
+    /// When it is damaged, the passphrase is wrong, or an authority has expired.
+    pub fn from_pem(
+        text: &str,
+        passphrase: &Passphrase,
+        now: OffsetDateTime,
+    ) -> Result<Self, PkiError> {
+        let public = FleetCa::from_pem(text)?;
+        let keys = blocks(WHAT, text, KEY_TAG)?;
+        let [hosts, operators] = keys.as_slice() else {
+            let count = format!("it holds {} keys instead of two", keys.len());
+            return Err(PkiError::unreadable(WHAT, count));
+        };
+        let hosts = Authority::from_parts(
+            AuthorityKind::Hosts,
+            public.hosts().clone(),
+            decrypt(hosts, passphrase)?,
+            now,
+        )?;
+        let operators = Authority::from_parts(
+            AuthorityKind::Operators,
+            public.operators().clone(),
+            decrypt(operators, passphrase)?,
+            now,
+        )?;
+        Self::of(hosts, operators)
+    }
+}
+
+fn encrypt(key: &KeyPair, passphrase: &Passphrase) -> Result<String, PkiError> {
+    let failed = |error: &dyn ToString| PkiError::make("an encrypted key", error.to_string());
+    let (log_n, r, p) = SCRYPT;
+    let cost = scrypt::Params::new(log_n, r, p).map_err(|error| failed(&error))?;
+    let scheme = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &random::<16>()?, random()?)
+        .map_err(|error| failed(&error))?;
+    let plain =
+        PrivateKeyInfoRef::try_from(key.serialized_der()).map_err(|error| failed(&error))?;
+    let sealed: SecretDocument = plain
+        .encrypt_with_params(scheme, passphrase.expose())
+        .map_err(|error| failed(&error))?;
+    let text = sealed.to_pem(KEY_TAG, LineEnding::LF);
+    Ok(text.map_err(|error| failed(&error))?.to_string())
+}
+
+fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<KeyPair, PkiError> {
+    let sealed = EncryptedPrivateKeyInfoRef::try_from(der)
+        .map_err(|error| PkiError::unreadable(WHAT, error))?;
+    // A wrong passphrase shows as bad padding or, once in 256 times, as a plain text that is no key.
+    let plain = sealed
+        .decrypt(passphrase.expose())
+        .map_err(|_| PkiError::WrongPassphrase)?;
+    let plain = PrivatePkcs8KeyDer::from(plain.as_bytes());
+    KeyPair::try_from(&plain).map_err(|_| PkiError::WrongPassphrase)
+}

@@ -1,0 +1,162 @@
+//! What the authorities sign: certificates for hosts and operators, and the list of revoked ones.
+
+use proto::id::{HostName, OperatorName};
+use proto::identity::Identity;
+use proto::role::Role;
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SanType,
+    SerialNumber,
+};
+use rustls::pki_types::CertificateDer;
+use time::{Duration, OffsetDateTime};
+
+use super::authority::{Authority, BACKDATED, serial};
+use super::{Authorities, PkiError, Request, encode, hex};
+
+const HOST_LIFE: Duration = Duration::days(397);
+const OPERATOR_LIFE: Duration = Duration::days(180);
+const LIST_LIFE: Duration = Duration::days(90);
+
+/// A certificate that was just signed.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// Whom it speaks for.
+    pub identity: Identity,
+    /// The certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Its serial number: 32 hexadecimal digits.
+    pub serial: String,
+    /// When it ends.
+    pub expires: OffsetDateTime,
+}
+
+impl Issued {
+    /// The certificate as text.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        encode("CERTIFICATE", &self.certificate)
+    }
+}
+
+/// A certificate that agents must no longer accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// Its serial number's bytes.
+    pub serial: Vec<u8>,
+    /// Since when.
+    pub since: OffsetDateTime,
+}
+
+impl Authorities {
+    /// Signs an agent's certificate for 397 days.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn host_certificate(
+        &self,
+        request: &Request,
+        host: &HostName,
+        now: OffsetDateTime,
+    ) -> Result<Issued, PkiError> {
+        let identity = Identity::Host {
+            fleet: self.fleet.clone(),
+            host: host.clone(),
+        };
+        let usage = ExtendedKeyUsagePurpose::ServerAuth;
+        let params = leaf(host.as_str(), usage, now, HOST_LIFE);
+        sign(&self.hosts, params, identity, request)
+    }
+
+    /// Signs an operator's certificate for 180 days.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn operator_certificate(
+        &self,
+        request: &Request,
+        name: &OperatorName,
+        role: Role,
+        now: OffsetDateTime,
+    ) -> Result<Issued, PkiError> {
+        let identity = Identity::Operator {
+            fleet: self.fleet.clone(),
+            role,
+            name: name.clone(),
+        };
+        let usage = ExtendedKeyUsagePurpose::ClientAuth;
+        let params = leaf(name.as_str(), usage, now, OPERATOR_LIFE);
+        sign(&self.operators, params, identity, request)
+    }
+
+    /// Signs the list of revoked operators for 90 days; `number` must be higher than any list's before it.
+    ///
+    /// # Errors
+    /// When a library refuses our input.
+    pub fn revocation_list(
+        &self,
+        number: u64,
+        revoked: &[Revoked],
+        now: OffsetDateTime,
+    ) -> Result<String, PkiError> {
+        let entry = |revoked: &Revoked| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&revoked.serial),
+            revocation_time: revoked.since,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: now - BACKDATED,
+            next_update: now + LIST_LIFE,
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.operators.issuer);
+        let list = list.map_err(|error| PkiError::make("a revocation list", error))?;
+        Ok(encode("X509 CRL", list.der()))
+    }
+}
+
+fn leaf(
+    common_name: &str,
+    usage: ExtendedKeyUsagePurpose,
+    now: OffsetDateTime,
+    life: Duration,
+) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
+    params.not_before = now - BACKDATED;
+    params.not_after = now + life;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn sign(
+    authority: &Authority,
+    mut params: CertificateParams,
+    identity: Identity,
+    request: &Request,
+) -> Result<Issued, PkiError> {
+    let failed = |error: rcgen::Error| PkiError::make("a certificate", error);
+    let uri = identity.to_string().try_into().map_err(failed)?;
+    params.subject_alt_names = vec![SanType::URI(uri)];
+    // A certificate that outlives its authority is refused from the authority's last day on, without warning.
+    params.not_after = params.not_after.min(authority.expires);
+    let serial = serial()?;
+    params.serial_number = Some(serial.clone());
+    let certificate = params.signed_by(&request.public_key, &authority.issuer);
+    Ok(Issued {
+        identity,
+        certificate: certificate.map_err(failed)?.der().clone(),
+        serial: hex(&serial.to_bytes()),
+        expires: params.not_after,
+    })
+}
