@@ -1,0 +1,289 @@
+//! Making a fleet's identities: authorities at `init`, then hosts and operators one request at a time.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::{FleetName, HostName, OperatorName};
+use proto::identity::Identity;
+use proto::role::Role;
+use rcgen::KeyPair;
+use time::OffsetDateTime;
+
+use crate::clock;
+use crate::fleet_file::{self, FleetFileError};
+use crate::home::{FleetFolder, Home};
+use crate::passphrase::{PassphraseError, Purpose, Sources};
+use crate::pki::{Authorities, Fingerprint, FleetCa, Issued, PkiError, Request, make_request};
+use crate::private::{self, FileError};
+
+mod operator;
+
+pub use operator::{
+    OperatorAcceptParams, OperatorAcceptReport, OperatorApproveParams, OperatorApproveReport,
+    OperatorIdentity, OperatorRequestParams, OperatorRequestReport, load_operator, operator_accept,
+    operator_approve, operator_request,
+};
+
+/// An identity could not be made, installed or used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// `init` was run before.
+    #[error("{} exists: this fleet has its authorities", .0.display())]
+    FleetExists(PathBuf),
+    /// The bundle is on another machine.
+    #[error("the authorities of this fleet are not kept on this machine")]
+    NoAuthorities,
+    /// Nothing was requested or installed.
+    #[error("this machine has no operator identity for fleet {0}")]
+    NoOperator(FleetName),
+    /// A certificate for somebody else's key.
+    #[error("the certificate belongs to a key that is not on this machine")]
+    NotOurs,
+    /// The operator's file holds parts that do not fit.
+    #[error("{} is damaged: {why}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// See the inner error.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// See the inner error.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// See the inner error.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// See the inner error.
+    #[error(transparent)]
+    FleetFile(#[from] FleetFileError),
+}
+
+impl From<IdentityError> for Fault {
+    fn from(error: IdentityError) -> Self {
+        let fault = |kind| Self::new(kind, error.to_string());
+        match error {
+            IdentityError::FleetExists(_) => fault(FaultKind::Refused)
+                .hint("to use it from here: controller operator request NAME"),
+            IdentityError::NoAuthorities => fault(FaultKind::Denied)
+                .hint("run this where `controller init` was run, or copy its authorities.pem here"),
+            IdentityError::NoOperator(_) => fault(FaultKind::Denied)
+                .hint("controller operator request NAME, then have an admin approve it"),
+            IdentityError::NotOurs => fault(FaultKind::Refused)
+                .hint("accept it on the machine and account that made the request"),
+            IdentityError::Damaged { .. } => fault(FaultKind::Denied)
+                .hint("make a new identity: controller operator request NAME"),
+            IdentityError::Pki(error) => error.into(),
+            IdentityError::File(error) => error.into(),
+            IdentityError::Passphrase(error) => error.into(),
+            IdentityError::FleetFile(error) => error.into(),
+        }
+    }
+}
+
+/// What `init` needs to know.
+#[derive(Debug)]
+pub struct InitParams<'a> {
+    /// Where identities live.
+    pub home: &'a Home,
+    /// The folder of `fleet.toml`.
+    pub folder: &'a Path,
+    /// The fleet's name.
+    pub fleet: &'a FleetName,
+    /// Who becomes the first admin.
+    pub operator: &'a OperatorName,
+    /// Where the new passphrase comes from.
+    pub passphrase: &'a Sources,
+}
+
+/// What `init` made.
+#[derive(Debug, Clone)]
+pub struct InitReport {
+    /// Names the new authorities.
+    pub fingerprint: Fingerprint,
+    /// The encrypted bundle: the one file to keep a copy of.
+    pub authorities: PathBuf,
+    /// Public certificates, for git.
+    pub ca: PathBuf,
+    /// The empty revocation list, for git.
+    pub crl: PathBuf,
+    /// The fleet file.
+    pub fleet_file: PathBuf,
+    /// Whether the fleet file is new.
+    pub fleet_file_made: bool,
+    /// The first operator.
+    pub operator: Identity,
+    /// Until when the first operator's certificate is good.
+    pub expires: OffsetDateTime,
+}
+
+/// Makes a fleet: its authorities, its public files and its first admin.
+///
+/// # Errors
+/// When the fleet has authorities already, or a file cannot be written.
+pub fn init(params: &InitParams<'_>) -> Result<InitReport, IdentityError> {
+    let ca = params.folder.join("ca.pem");
+    if ca.exists() {
+        return Err(IdentityError::FleetExists(ca));
+    }
+    let passphrase = params.passphrase.obtain(Purpose::Choose)?;
+    let now = clock::now();
+    let authorities = Authorities::generate(params.fleet, now)?;
+    let fingerprint = authorities.public().fingerprint();
+    let folder = params.home.fleet(&fingerprint);
+    folder.create()?;
+    private::write_secret(&folder.authorities(), &authorities.to_pem(&passphrase)?)?;
+
+    let key = new_key()?;
+    let request = Request::from_pem(&make_request(&key, params.operator.as_str())?)?;
+    let issued = authorities.operator_certificate(&request, params.operator, Role::Admin, now)?;
+    record(&folder, &issued)?;
+    operator::install(&folder, &key, &issued.to_pem())?;
+
+    let crl = params.folder.join("revoked.crl");
+    private::write(&crl, &authorities.revocation_list(1, &[], now)?)?;
+    let fleet_file = params.folder.join("fleet.toml");
+    let fleet_file_made = fleet_file::create_if_missing(&fleet_file, params.fleet)?;
+    // Last: as long as it is missing, an interrupted `init` can be run again.
+    private::write(&ca, &authorities.public().to_pem())?;
+    Ok(InitReport {
+        fingerprint,
+        authorities: folder.authorities(),
+        ca,
+        crl,
+        fleet_file,
+        fleet_file_made,
+        operator: issued.identity,
+        expires: issued.expires,
+    })
+}
+
+/// What signing a host's request needs to know.
+#[derive(Debug)]
+pub struct HostApproveParams<'a> {
+    /// Where identities live.
+    pub home: &'a Home,
+    /// `ca.pem`.
+    pub ca: &'a Path,
+    /// `revoked.crl`.
+    pub crl: &'a Path,
+    /// The host's name in `fleet.toml`; the request has no say in it.
+    pub host: &'a HostName,
+    /// What `agent enroll` printed.
+    pub request: &'a str,
+    /// Where the passphrase comes from.
+    pub passphrase: &'a Sources,
+}
+
+/// A signed host.
+#[derive(Debug, Clone)]
+pub struct HostApproveReport {
+    /// What `agent accept` takes; nothing in it is secret.
+    pub grant: String,
+    /// Whom the certificate speaks for.
+    pub identity: Identity,
+    /// Its serial number.
+    pub serial: String,
+    /// When it ends.
+    pub expires: OffsetDateTime,
+    /// The name in the request, when it is another one.
+    pub claimed: Option<String>,
+}
+
+/// Signs a host's request and puts together the grant for it.
+///
+/// # Errors
+/// When the request will not do, or the authorities cannot be opened.
+pub fn host_approve(params: &HostApproveParams<'_>) -> Result<HostApproveReport, IdentityError> {
+    let request = Request::from_pem(params.request)?;
+    let list = private::read(params.crl)?;
+    let (authorities, folder) = unlock(params.home, params.ca, params.passphrase)?;
+    let issued = authorities.host_certificate(&request, params.host, clock::now())?;
+    record(&folder, &issued)?;
+    let claimed = request
+        .claimed_name()
+        .filter(|name| *name != params.host.as_str());
+    Ok(HostApproveReport {
+        grant: grant(&issued, authorities.public(), &list, params.host),
+        identity: issued.identity,
+        serial: issued.serial,
+        expires: issued.expires,
+        claimed: claimed.map(str::to_owned),
+    })
+}
+
+/// One text file with all that a host must know: its certificate, whom it obeys, who no longer counts, and who signed it.
+fn grant(issued: &Issued, public: &FleetCa, list: &str, host: &HostName) -> String {
+    format!(
+        "# For host {host} of fleet {}: give this to `agent accept` there. Nothing in it is secret.\n\
+         # its certificate\n{}# the operators' authority\n{}# revoked operators\n{}\n# the hosts' authority\n{}",
+        public.fleet(),
+        issued.to_pem(),
+        crate::pki::encode("CERTIFICATE", public.operators()),
+        list.trim_end(),
+        crate::pki::encode("CERTIFICATE", public.hosts()),
+    )
+}
+
+/// Reads `ca.pem`.
+///
+/// # Errors
+/// When it is missing or not what `init` wrote.
+pub fn read_ca(path: &Path) -> Result<FleetCa, IdentityError> {
+    Ok(FleetCa::from_pem(&private::read(path)?)?)
+}
+
+/// Opens the authorities that `ca.pem` names.
+fn unlock(
+    home: &Home,
+    ca: &Path,
+    passphrase: &Sources,
+) -> Result<(Authorities, FleetFolder), IdentityError> {
+    let public = read_ca(ca)?;
+    let folder = home.fleet(&public.fingerprint());
+    let text = private::read_secret(&folder.authorities()).map_err(|error| {
+        if error.is_missing() {
+            IdentityError::NoAuthorities
+        } else {
+            error.into()
+        }
+    })?;
+    let passphrase = passphrase.obtain(Purpose::Unlock)?;
+    let authorities = Authorities::from_pem(&text, &passphrase, clock::now())?;
+    if *authorities.public() != public {
+        return Err(PkiError::OtherFleet.into());
+    }
+    Ok((authorities, folder))
+}
+
+fn new_key() -> Result<KeyPair, IdentityError> {
+    Ok(KeyPair::generate().map_err(|error| PkiError::make("a key", error))?)
+}
+
+/// Notes what was signed: without serial numbers nothing can be revoked later.
+fn record(folder: &FleetFolder, issued: &Issued) -> Result<(), IdentityError> {
+    let path = folder.issued();
+    let line = serde_json::json!({
+        "serial": issued.serial,
+        "identity": issued.identity.to_string(),
+        "expires": issued.expires.unix_timestamp(),
+    });
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut file = options.append(true).create(true).mode(0o600).open(&path)?;
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|source| {
+        let (verb, path) = ("write", path.clone());
+        FileError::Io { verb, path, source }.into()
+    })
+}
+
+#[cfg(test)]
+mod tests;
