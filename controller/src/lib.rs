@@ -7,3 +7,4 @@ pub mod identity;
 pub mod passphrase;
 pub mod pki;
 pub mod private;
+pub mod tls;

@@ -1,0 +1,243 @@
+//! Why there is no connection to a host, told so that a person knows where to look.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::HostName;
+use rustls::{AlertDescription, CertificateError};
+
+use super::verify::WrongHost;
+
+/// No connection to a host.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name does not resolve.
+    #[error("{address} is not known to DNS")]
+    NoSuchName {
+        /// Where to.
+        address: String,
+        /// The resolver's reason.
+        source: io::Error,
+    },
+    /// The machine is there, the agent is not.
+    #[error("nothing listens on {address}")]
+    Refused {
+        /// Where to.
+        address: String,
+    },
+    /// Packets vanish.
+    #[error("{address} did not answer within {} s", after.as_secs())]
+    NoAnswer {
+        /// Where to.
+        address: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The network failed in another way.
+    #[error("cannot reach {address}")]
+    Network {
+        /// Where to.
+        address: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Something accepted the connection and stayed silent, or broke off.
+    #[error("{address} takes connections but did not shake hands within {} s", after.as_secs())]
+    NoHandshake {
+        /// Where to.
+        address: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// Something else answers there.
+    #[error("{address} is no longshore agent: {why}")]
+    NotLongshore {
+        /// Where to.
+        address: String,
+        /// What it did.
+        why: String,
+    },
+    /// A good certificate, of another host.
+    #[error("{address} is not {expected}: it is {found}")]
+    NotTheHost {
+        /// Where to.
+        address: String,
+        /// Who was meant.
+        expected: HostName,
+        /// Who answered, as its certificate names it.
+        found: String,
+    },
+    /// The host's certificate is not good.
+    #[error("the certificate of {host} at {address} is refused: {why}")]
+    HostCertificate {
+        /// Where to.
+        address: String,
+        /// Who was meant.
+        host: HostName,
+        /// `it has expired`.
+        why: &'static str,
+    },
+    /// The host does not want us.
+    #[error("{host} at {address} refuses this operator: {why}")]
+    OperatorRefused {
+        /// Where to.
+        address: String,
+        /// Who refuses.
+        host: HostName,
+        /// `the certificate is revoked`.
+        why: &'static str,
+    },
+    /// This side cannot even begin.
+    #[error("this operator's identity cannot be used")]
+    Setup(#[source] rustls::Error),
+}
+
+impl ConnectError {
+    /// The connection error inside a library's error, if that is what it wraps.
+    #[must_use]
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        let mut error = error;
+        loop {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            // An io::Error names the cause of what it wraps as its source, not what it wraps.
+            let wrapped = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref);
+            error = match wrapped {
+                Some(wrapped) => wrapped,
+                None => error.source()?,
+            };
+        }
+    }
+
+    pub(super) fn from_tcp(address: &str, source: io::Error) -> Self {
+        let address = address.to_owned();
+        match source.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused { address },
+            io::ErrorKind::TimedOut => Self::NoAnswer {
+                address,
+                after: proto::limits::CONNECT_TIMEOUT,
+            },
+            io::ErrorKind::NotFound => Self::NoSuchName { address, source },
+            _ => Self::Network { address, source },
+        }
+    }
+
+    pub(super) fn from_tls(address: &str, host: &HostName, error: io::Error) -> Self {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match tls {
+            None => Self::NotLongshore {
+                address: address.to_owned(),
+                why: "it broke off the TLS handshake".into(),
+            },
+            Some(rustls::Error::AlertReceived(alert)) => Self::from_alert(address, host, *alert),
+            Some(rustls::Error::InvalidCertificate(error)) => certificate(address, host, error),
+            Some(other) => Self::NotLongshore {
+                address: address.to_owned(),
+                why: other.to_string(),
+            },
+        }
+    }
+
+    pub(super) fn from_alert(address: &str, host: &HostName, alert: AlertDescription) -> Self {
+        let why = match alert {
+            AlertDescription::CertificateExpired => "the certificate is not valid at this time",
+            AlertDescription::CertificateRevoked => "the certificate is revoked",
+            AlertDescription::UnknownCA => {
+                "the host does not know this fleet's authority, or its list of revoked operators is too old"
+            }
+            AlertDescription::CertificateRequired => "it wants a certificate and got none",
+            AlertDescription::UnsupportedCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError => {
+                "the certificate is not an operator's of this fleet"
+            }
+            other => {
+                return Self::NotLongshore {
+                    address: address.to_owned(),
+                    why: format!("it answers with the TLS alert {other:?}"),
+                };
+            }
+        };
+        Self::OperatorRefused {
+            address: address.to_owned(),
+            host: host.clone(),
+            why,
+        }
+    }
+}
+
+fn certificate(address: &str, host: &HostName, error: &CertificateError) -> ConnectError {
+    let (address, host) = (address.to_owned(), host.clone());
+    let why = match error {
+        CertificateError::Other(other) => {
+            if let Some(WrongHost(found)) = other.0.downcast_ref() {
+                return ConnectError::NotTheHost {
+                    address,
+                    expected: host,
+                    found: found.clone(),
+                };
+            }
+            "it is not a host's certificate"
+        }
+        CertificateError::Expired => "it has expired",
+        CertificateError::NotValidYet => "it is not valid yet",
+        CertificateError::UnknownIssuer => "it was not signed by this fleet's authority",
+        CertificateError::InvalidPurpose => "it is not meant for a server",
+        _ => "it cannot be verified",
+    };
+    ConnectError::HostCertificate { address, host, why }
+}
+
+impl From<ConnectError> for Fault {
+    fn from(error: ConnectError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&ConnectError> for Fault {
+    fn from(error: &ConnectError) -> Self {
+        let fault = |kind| Self::new(kind, error.to_string());
+        match error {
+            ConnectError::NoSuchName { source, .. } => fault(FaultKind::Unreachable)
+                .cause(source.to_string())
+                .hint("check the host's address in fleet.toml"),
+            ConnectError::Refused { .. } => fault(FaultKind::Unreachable)
+                .hint("is the agent running? on the host: systemctl status longshore-agent"),
+            ConnectError::NoAnswer { .. } => fault(FaultKind::Unreachable)
+                .hint("is the host up, and does its firewall let the agent's port through?"),
+            ConnectError::Network { source, .. } => {
+                fault(FaultKind::Unreachable).cause(source.to_string())
+            }
+            ConnectError::NoHandshake { .. } => {
+                fault(FaultKind::Unreachable).hint("the host may be overloaded or frozen")
+            }
+            ConnectError::NotLongshore { .. } => {
+                fault(FaultKind::Unreachable).hint("check the address and port in fleet.toml")
+            }
+            ConnectError::NotTheHost { .. } => fault(FaultKind::Denied)
+                .hint("check the addresses in fleet.toml; two hosts may have been swapped"),
+            ConnectError::HostCertificate { host, why, .. } => certificate_hint(fault, host, why),
+            ConnectError::OperatorRefused { .. } => fault(FaultKind::Denied)
+                .hint("a new certificate: controller operator request NAME, approved by an admin"),
+            ConnectError::Setup(source) => fault(FaultKind::Denied).cause(source.to_string()),
+        }
+    }
+}
+
+fn certificate_hint(fault: impl Fn(FaultKind) -> Fault, host: &HostName, why: &str) -> Fault {
+    let fault = fault(FaultKind::Denied);
+    if why == "it has expired" || why == "it is not valid yet" {
+        let hint = format!(
+            "check the clocks; else on the host: agent enroll --name {host}, then approve it"
+        );
+        return fault.hint(hint);
+    }
+    fault.hint("the machine at this address does not belong to the fleet of this ca.pem")
+}
