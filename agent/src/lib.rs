@@ -1,6 +1,7 @@
 //! The daemon on each server.
 
 pub mod clock;
+pub mod config;
 pub mod deploy;
 pub mod deployer;
 pub mod duration;
@@ -10,9 +11,9 @@ pub mod hostkey;
 pub mod journal;
 pub mod logs;
 pub mod planner;
+pub mod private;
 pub mod projectdir;
 pub mod redact;
 pub mod resolved;
-
 pub mod stage;
 pub mod store;
