@@ -6,7 +6,9 @@ pub mod deploy;
 pub mod deployer;
 pub mod duration;
 pub mod engine;
+pub mod enroll;
 pub mod files;
+pub mod grant;
 pub mod hostkey;
 pub mod journal;
 pub mod logs;
@@ -17,3 +19,6 @@ pub mod redact;
 pub mod resolved;
 pub mod stage;
 pub mod store;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,242 @@
+//! What a fleet grants a host: its certificate, whom it obeys, who no longer counts, and who signed it.
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::{FleetName, HostName};
+use proto::identity::Identity;
+use rcgen::{KeyPair, PublicKeyData as _};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+
+/// The DER of id-kp-serverAuth; webpki's own constant accepts certificates that name no usage at all.
+const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+
+/// A grant whose parts belong together.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// This host's fleet.
+    pub fleet: FleetName,
+    /// This host's name.
+    pub host: HostName,
+    /// Unix seconds at which the host's certificate ends.
+    pub expires: u64,
+    /// The host's certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Who signs operators.
+    pub operators: CertificateDer<'static>,
+    /// Who signs hosts.
+    pub hosts: CertificateDer<'static>,
+    /// Operators that no longer count.
+    pub list: RevocationList,
+    public_key: Vec<u8>,
+}
+
+/// A revocation list whose signature has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationList {
+    /// As signed.
+    pub der: CertificateRevocationListDer<'static>,
+    /// Counts up with every list.
+    pub number: u128,
+    /// Unix seconds by which there should be a newer one.
+    pub next: u64,
+}
+
+/// A grant that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// Not the text that an approval prints.
+    #[error("the grant cannot be read: {0}")]
+    Unreadable(String),
+    /// A part is missing or there twice.
+    #[error("the grant must hold {0}")]
+    Parts(&'static str),
+    /// The host's certificate is not good.
+    #[error("the host's certificate is refused: {0}")]
+    Certificate(String),
+    /// The revocation list is not the operators' authority's.
+    #[error("the revocation list is not signed by the operators' authority")]
+    List,
+}
+
+impl From<GrantError> for Fault {
+    fn from(error: GrantError) -> Self {
+        Self::new(FaultKind::Refused, error.to_string())
+            .hint("the grant is everything that `controller host approve` prints")
+    }
+}
+
+impl Grant {
+    /// Reads a grant and proves that its parts belong together and are valid at `now`.
+    ///
+    /// # Errors
+    /// When a part is missing, foreign or expired.
+    pub fn from_pem(text: &str, now: UnixTime) -> Result<Self, GrantError> {
+        let grant = Self::read(text)?;
+        let refuse = |error: webpki::Error| GrantError::Certificate(reason(&error));
+        let anchor = anchor_from_trusted_cert(&grant.hosts).map_err(refuse)?;
+        EndEntityCert::try_from(&grant.certificate)
+            .and_then(|leaf| {
+                let usage = KeyUsage::required(SERVER_AUTH);
+                let algorithms = webpki::ALL_VERIFICATION_ALGS;
+                leaf.verify_for_usage(algorithms, &[anchor], &[], now, usage, None, None)
+                    .map(|_| ())
+            })
+            .map_err(refuse)?;
+        Ok(grant)
+    }
+
+    /// As [`from_pem`](Self::from_pem), whatever the date: an agent whose certificate has run out still says so itself.
+    pub(crate) fn read(text: &str) -> Result<Self, GrantError> {
+        let unreadable = |error: &dyn ToString| GrantError::Unreadable(error.to_string());
+        let (mut leaves, mut authorities, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+        for block in pem::parse_many(text).map_err(|error| unreadable(&error))? {
+            let (tag, der) = (block.tag().to_owned(), block.into_contents());
+            match tag.as_str() {
+                "CERTIFICATE" if parse(&der)?.is_ca() => authorities.push(der),
+                "CERTIFICATE" => leaves.push(der),
+                "X509 CRL" => lists.push(der),
+                _ => {}
+            }
+        }
+        let one_leaf = "exactly one certificate of a host";
+        let [leaf] = <[_; 1]>::try_from(leaves).map_err(|_| GrantError::Parts(one_leaf))?;
+        let two = "the certificates of two authorities";
+        let pair = <[_; 2]>::try_from(authorities).map_err(|_| GrantError::Parts(two))?;
+        let one_list = "exactly one revocation list";
+        let [list] = <[_; 1]>::try_from(lists).map_err(|_| GrantError::Parts(one_list))?;
+        // Which authority is which is a matter of signatures, not of order.
+        let (hosts, operators) = sorted(&leaf, pair)?;
+        assemble(leaf, hosts, operators, list)
+    }
+
+    /// Whether the certificate is for this key.
+    #[must_use]
+    pub fn is_for(&self, key: &KeyPair) -> bool {
+        self.public_key == key.subject_public_key_info()
+    }
+
+    /// The parts as text, in the order in which an approval prints them.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        [
+            ("CERTIFICATE", self.certificate.as_ref()),
+            ("CERTIFICATE", self.operators.as_ref()),
+            ("X509 CRL", self.list.der.as_ref()),
+            ("CERTIFICATE", self.hosts.as_ref()),
+        ]
+        .map(|(tag, der)| encode(tag, der))
+        .concat()
+    }
+}
+
+/// One PEM block.
+pub(crate) fn encode(tag: &str, der: &[u8]) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new(tag, der), config)
+}
+
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>, GrantError> {
+    let parsed = X509Certificate::from_der(der);
+    let (_, certificate) = parsed.map_err(|error| GrantError::Unreadable(error.to_string()))?;
+    Ok(certificate)
+}
+
+fn sorted(leaf: &[u8], [first, second]: [Vec<u8>; 2]) -> Result<(Vec<u8>, Vec<u8>), GrantError> {
+    let leaf = parse(leaf)?;
+    let signed_by = |der: &[u8]| -> Result<bool, GrantError> {
+        let authority = parse(der)?;
+        let named = leaf.issuer() == authority.subject();
+        Ok(named && leaf.verify_signature(Some(authority.public_key())).is_ok())
+    };
+    match (signed_by(&first)?, signed_by(&second)?) {
+        (true, false) => Ok((first, second)),
+        (false, true) => Ok((second, first)),
+        _ => {
+            let why = "it must be signed by exactly one of the authorities";
+            Err(GrantError::Certificate(why.into()))
+        }
+    }
+}
+
+fn assemble(
+    leaf: Vec<u8>,
+    hosts: Vec<u8>,
+    operators: Vec<u8>,
+    list: Vec<u8>,
+) -> Result<Grant, GrantError> {
+    let list = revocation_list(list, &parse(&operators)?)?;
+    let leaf = CertificateDer::from(leaf);
+    let refuse = |why: &str| GrantError::Certificate(why.to_owned());
+    let (fleet, host) = host_name(&leaf).ok_or_else(|| refuse("it does not name a host"))?;
+    // Names from the wire are compared with the fleet's: an authority of another fleet would only look like ours.
+    let organization = |der: &[u8]| -> Result<Option<String>, GrantError> {
+        let authority = parse(der)?;
+        let name = authority.subject().iter_organization().next();
+        Ok(name.and_then(|name| name.as_str().ok()).map(str::to_owned))
+    };
+    for authority in [&hosts, &operators] {
+        if organization(authority)?.as_deref() != Some(fleet.as_str()) {
+            return Err(GrantError::Parts("two authorities of the host's own fleet"));
+        }
+    }
+    let parsed = parse(&leaf)?;
+    let expires = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
+    let public_key = parsed.public_key().raw.to_vec();
+    Ok(Grant {
+        fleet,
+        host,
+        expires,
+        certificate: leaf,
+        operators: operators.into(),
+        hosts: hosts.into(),
+        list,
+        public_key,
+    })
+}
+
+fn host_name(leaf: &CertificateDer<'_>) -> Option<(FleetName, HostName)> {
+    let certificate = EndEntityCert::try_from(leaf).ok()?;
+    let mut names = certificate.valid_uri_names();
+    let (Some(uri), None) = (names.next(), names.next()) else {
+        return None;
+    };
+    match uri.parse().ok()? {
+        Identity::Host { fleet, host } => Some((fleet, host)),
+        Identity::Operator { .. } => None,
+    }
+}
+
+fn revocation_list(
+    der: Vec<u8>,
+    operators: &X509Certificate<'_>,
+) -> Result<RevocationList, GrantError> {
+    let (_, list) = CertificateRevocationList::from_der(&der).map_err(|_| GrantError::List)?;
+    let named = list.issuer() == operators.subject();
+    if !named || list.verify_signature(operators.public_key()).is_err() {
+        return Err(GrantError::List);
+    }
+    let number = list.crl_number().map(ToString::to_string);
+    let number = number.and_then(|number| number.parse().ok());
+    let next = list
+        .next_update()
+        .and_then(|at| at.timestamp().try_into().ok());
+    // Without a number an old list could not be told from a new one, without a date it would last for ever.
+    let (Some(number), Some(next)) = (number, next) else {
+        return Err(GrantError::List);
+    };
+    Ok(RevocationList {
+        der: der.into(),
+        number,
+        next,
+    })
+}
+
+fn reason(error: &webpki::Error) -> String {
+    match error {
+        webpki::Error::CertExpired { .. } => "it has expired".into(),
+        webpki::Error::CertNotValidYet { .. } => "it is not valid yet; check the clock".into(),
+        webpki::Error::RequiredEkuNotFoundContext(_) => "it is not meant for a server".into(),
+        other => other.to_string(),
+    }
+}
