@@ -12,6 +12,7 @@ pub mod grant;
 pub mod hostkey;
 pub mod journal;
 pub mod logs;
+pub mod peer;
 pub mod planner;
 pub mod private;
 pub mod projectdir;
@@ -19,6 +20,7 @@ pub mod redact;
 pub mod resolved;
 pub mod stage;
 pub mod store;
+pub mod tls;
 
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,145 @@
+//! The check of an operator's certificate: this fleet's authority, for clients, named as an operator, not revoked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::id::FleetName;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    PeerIncompatible, SignatureScheme,
+};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,
+    RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
+};
+
+use crate::grant::Grant;
+use crate::peer;
+
+/// The DER of id-kp-clientAuth; webpki's own constant accepts certificates that name no usage at all.
+const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+/// How long an overdue revocation list still counts; afterwards nobody is let in, rather than somebody revoked.
+const GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Checks that a client is an operator of this host's fleet.
+#[derive(Debug)]
+pub(super) struct OperatorVerifier {
+    fleet: FleetName,
+    authority: TrustAnchor<'static>,
+    list: CertRevocationList<'static>,
+    list_ends: u64,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl OperatorVerifier {
+    pub(super) fn new(
+        grant: &Grant,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Result<Self, webpki::Error> {
+        Ok(Self {
+            fleet: grant.fleet.clone(),
+            authority: anchor_from_trusted_cert(&grant.operators)?.to_owned(),
+            list: OwnedCertRevocationList::from_der(&grant.list.der)?.into(),
+            list_ends: grant.list.next.saturating_add(GRACE.as_secs()),
+            algorithms,
+        })
+    }
+
+    /// What the revocation list has against a serial number.
+    pub(super) fn check_list(&self, serial: &[u8], now: UnixTime) -> Result<(), &'static str> {
+        if now.as_secs() >= self.list_ends {
+            return Err("the list of revoked operators is too old");
+        }
+        match self.list.find_serial(serial) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err("the operator's certificate is revoked"),
+            Err(_) => Err("the list of revoked operators cannot be read"),
+        }
+    }
+}
+
+impl ClientCertVerifier for OperatorVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // Operators have one certificate per fleet; a hint would tell strangers the fleet's name before they prove theirs.
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if now.as_secs() >= self.list_ends {
+            return Err(CertificateError::ExpiredRevocationList.into());
+        }
+        let lists = [&self.list];
+        let revocation = RevocationOptionsBuilder::new(&lists)
+            .map_err(|_| CertificateError::UnknownRevocationStatus)?
+            .with_depth(RevocationCheckDepth::EndEntity)
+            .with_status_policy(UnknownStatusPolicy::Deny)
+            // The date was checked above, with its grace.
+            .with_expiration_policy(ExpirationPolicy::Ignore)
+            .build();
+        let certificate = EndEntityCert::try_from(end_entity).map_err(reason)?;
+        certificate
+            .verify_for_usage(
+                self.algorithms.all,
+                std::slice::from_ref(&self.authority),
+                &[], // authorities sign leaves only
+                now,
+                KeyUsage::required(CLIENT_AUTH),
+                Some(revocation),
+                None,
+            )
+            .map_err(reason)?;
+        peer::operator(&certificate, &self.fleet).map_err(other)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn other(error: impl std::error::Error + Send + Sync + 'static) -> CertificateError {
+    CertificateError::Other(OtherError(Arc::new(error)))
+}
+
+/// rustls chooses the alert by its own error; the operator's side turns that back into a sentence.
+fn reason(error: webpki::Error) -> CertificateError {
+    match error {
+        webpki::Error::CertExpired { .. } => CertificateError::Expired,
+        webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
+        webpki::Error::CertRevoked => CertificateError::Revoked,
+        // A fleet made anew has authorities of the same name with other keys.
+        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+            CertificateError::UnknownIssuer
+        }
+        webpki::Error::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,
+        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        error => other(error),
+    }
+}
