@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod deploy;
 pub mod deployer;
 pub mod duration;
@@ -18,6 +19,7 @@ pub mod private;
 pub mod projectdir;
 pub mod redact;
 pub mod resolved;
+pub mod server;
 pub mod stage;
 pub mod store;
 pub mod tls;

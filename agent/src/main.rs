@@ -1,2 +1,123 @@
-//! Binary.
-fn main() {}
+//! The agent's command line: arguments, logging, exit code; nothing else.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use agent::config::{Config, DEFAULT_FOLDER};
+use agent::{clock, daemon, enroll};
+use clap::{Parser, Subcommand};
+use proto::fault::{Fault, FaultKind};
+use proto::id::HostName;
+use tracing_subscriber::EnvFilter;
+
+const USAGE: u8 = 64;
+
+/// The longshore daemon of one server.
+#[derive(Parser)]
+#[command(name = "agent")]
+struct Arguments {
+    /// Where agent.toml and the identity are.
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
+    folder: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make a key on this host and print the request for its certificate.
+    Enroll {
+        /// The host's name in fleet.toml.
+        #[arg(long)]
+        name: HostName,
+    },
+    /// Install the grant that answers the request.
+    Accept {
+        /// The grant; standard input when left out or `-`.
+        file: Option<PathBuf>,
+    },
+    /// Serve operators until told to stop.
+    Run,
+    /// Print the version.
+    Version,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let usage = error.use_stderr();
+            // A closed pipe has no better place for this.
+            error.print().ok();
+            return ExitCode::from(if usage { USAGE } else { 0 });
+        }
+    };
+    match dispatch(&arguments.folder, arguments.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            complain(&fault).ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(folder: &Path, verb: Verb) -> Result<(), Fault> {
+    match verb {
+        Verb::Enroll { name } => say(&enroll::enroll(folder, &name)?),
+        Verb::Accept { file } => {
+            let grant = read(file.as_deref())?;
+            let accepted = enroll::accept(folder, &grant, clock::now())?;
+            say(&format!("this host is {}\n", accepted.host))
+        }
+        Verb::Run => run(folder),
+        Verb::Version => say(&format!("agent {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+fn run(folder: &Path) -> Result<(), Fault> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    let config = Config::load(&folder.join("agent.toml"))?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Fault::new(FaultKind::Failed, "cannot start").because(&error))?;
+    Ok(runtime.block_on(daemon::run(folder, &config, |_| daemon::Unwired))?)
+}
+
+fn read(file: Option<&Path>) -> Result<String, Fault> {
+    let mut text = String::new();
+    let result = match file.filter(|file| *file != Path::new("-")) {
+        Some(file) => std::fs::File::open(file).and_then(|file| bounded(file, &mut text)),
+        None => bounded(io::stdin().lock(), &mut text),
+    };
+    let what = "cannot read the grant";
+    result.map_err(|error| Fault::new(FaultKind::InvalidRequest, what).because(&error))?;
+    Ok(text)
+}
+
+fn bounded(source: impl io::Read, text: &mut String) -> io::Result<usize> {
+    source.take(1024 * 1024).read_to_string(text)
+}
+
+fn say(text: &str) -> Result<(), Fault> {
+    let written = io::stdout().write_all(text.as_bytes());
+    written.map_err(|error| Fault::new(FaultKind::Failed, "cannot print").because(&error))
+}
+
+fn complain(fault: &Fault) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    writeln!(out, "error: {fault}")?;
+    for cause in &fault.causes {
+        writeln!(out, "caused by: {cause}")?;
+    }
+    for line in &fault.output {
+        writeln!(out, "  {line}")?;
+    }
+    for hint in &fault.hints {
+        writeln!(out, "hint: {hint}")?;
+    }
+    Ok(())
+}

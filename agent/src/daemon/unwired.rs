@@ -1,0 +1,63 @@
+//! A service without an engine: every call that is let through is answered with `UNIMPLEMENTED`.
+
+use proto::wire::v1::agent_server::Agent;
+use proto::wire::v1::{
+    CancelRequest, CancelResponse, DeployRequest, DeployResponse, DownRequest, Event, HelloRequest,
+    HelloResponse, LogRecord, LogsRequest, PlanRequest, PlanResponse, StageRequest, StageResponse,
+    StatusRequest, StatusResponse, WatchRequest,
+};
+use tonic::{Request, Response, Status, Streaming};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Nothing<T> = tokio_stream::Empty<Result<T, Status>>;
+
+/// Stands where the real service will be.
+#[derive(Debug, Clone, Copy)]
+pub struct Unwired;
+
+fn not_here<T>() -> Answer<T> {
+    Err(Status::unimplemented("this agent has no engine yet"))
+}
+
+#[tonic::async_trait]
+impl Agent for Unwired {
+    type StageStream = Nothing<StageResponse>;
+    type WatchStream = Nothing<Event>;
+    type LogsStream = Nothing<LogRecord>;
+
+    async fn hello(&self, _: Request<HelloRequest>) -> Answer<HelloResponse> {
+        not_here()
+    }
+
+    async fn stage(&self, _: Request<Streaming<StageRequest>>) -> Answer<Self::StageStream> {
+        not_here()
+    }
+
+    async fn plan(&self, _: Request<PlanRequest>) -> Answer<PlanResponse> {
+        not_here()
+    }
+
+    async fn deploy(&self, _: Request<DeployRequest>) -> Answer<DeployResponse> {
+        not_here()
+    }
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        not_here()
+    }
+
+    async fn cancel(&self, _: Request<CancelRequest>) -> Answer<CancelResponse> {
+        not_here()
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Answer<StatusResponse> {
+        not_here()
+    }
+
+    async fn logs(&self, _: Request<LogsRequest>) -> Answer<Self::LogsStream> {
+        not_here()
+    }
+
+    async fn down(&self, _: Request<DownRequest>) -> Answer<DeployResponse> {
+        not_here()
+    }
+}
