@@ -76,7 +76,9 @@ impl Acceptor {
                     }
                     Err(error) if is_the_peers(&error) => {}
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept connections");
+                        // Out of descriptors, most likely: those that hang give theirs back to those that wait.
+                        let ended = door.end_oldest_half();
+                        tracing::warn!(%error, ended, "cannot accept connections");
                         tokio::select! {
                             () = stop.cancelled() => return,
                             () = sleep(BACK_OFF) => {}

@@ -51,6 +51,16 @@ impl Door {
         self.waiting.push_back((origin(address), task));
     }
 
+    /// Makes room when the system has none left; says how many were ended.
+    pub(super) fn end_oldest_half(&mut self) -> usize {
+        self.waiting.retain(|(_, task)| !task.is_finished());
+        let half = self.waiting.len().div_ceil(2);
+        self.waiting
+            .drain(..half)
+            .for_each(|(_, task)| task.abort());
+        half
+    }
+
     fn end_oldest_of(&mut self, origin: IpAddr) {
         let found = self.waiting.iter().position(|(other, _)| *other == origin);
         if let Some((_, task)) = found.and_then(|at| self.waiting.remove(at)) {

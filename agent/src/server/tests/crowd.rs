@@ -1,16 +1,18 @@
 //! Many at once: hanging handshakes, slow ones, and more connections than there is room for.
 
+use std::process::Stdio;
 use std::time::Instant;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use super::*;
 
-async fn half_open(agent: &Running, count: usize) -> Vec<TcpStream> {
+async fn half_open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..count {
-        let mut stream = TcpStream::connect(agent.address).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
         // The beginning of a ClientHello, never its end.
         stream.write_all(b"\x16\x03\x01\x02").await.ok();
         streams.push(stream);
@@ -22,7 +24,7 @@ async fn half_open(agent: &Running, count: usize) -> Vec<TcpStream> {
 async fn half_open_handshakes_keep_no_operator_out() {
     let agent = Running::start().await;
     for count in [200, 600] {
-        let hanging = half_open(&agent, count).await;
+        let hanging = half_open(agent.address, count).await;
         let begun = Instant::now();
         assert!(agent.answers().await);
         let waited = begun.elapsed();
@@ -74,4 +76,55 @@ async fn connections_are_counted_and_given_back() {
         };
     }
     assert!(back, "a closed connection gives its place back");
+}
+
+const FOLDER: &str = "LONGSHORE_TEST_FOLDER";
+
+/// An agent in a process of its own, for a test that takes its descriptors away.
+#[tokio::test]
+#[ignore = "started by running_out_of_descriptors_keeps_no_operator_out"]
+async fn agent_until_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return; // run along with all other ignored tests
+    };
+    let trust = Arc::new(Trust::load(folder.as_ref()).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("\nlistening {}", listener.local_addr().unwrap());
+    serve(listener, trust, Stub::default(), CancellationToken::new())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn running_out_of_descriptors_keeps_no_operator_out() {
+    let mut agent = Running::start().await;
+    let inner =
+        "exec \"$0\" --ignored --exact --nocapture server::tests::crowd::agent_until_killed";
+    let mut child = Command::new("sh")
+        .args(["-c", &format!("ulimit -n 40; {inner}")])
+        .arg(std::env::current_exe().unwrap())
+        .env(FOLDER, agent.folder.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = loop {
+        let line = timeout(Duration::from_secs(20), lines.next_line()).await;
+        let line = line.unwrap().unwrap().expect("the agent starts");
+        if let Some(address) = line.strip_prefix("listening ") {
+            break address.parse().unwrap();
+        }
+    };
+    agent.address = address;
+    let hanging = half_open(address, 120).await;
+    let begun = Instant::now();
+    assert!(agent.answers().await);
+    let waited = begun.elapsed();
+    assert!(
+        waited < Duration::from_secs(2),
+        "an operator waited for {waited:?}"
+    );
+    drop(hanging);
+    child.kill().await.unwrap();
 }
