@@ -11,7 +11,7 @@ use crate::private::{self, FileError};
 
 const SHORTEST: usize = 8;
 
-/// A passphrase; its text leaves only through [`expose`](Self::expose).
+/// A passphrase; its text never leaves this crate.
 #[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
