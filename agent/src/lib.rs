@@ -1,3 +1,4 @@
 //! The daemon on each server.
 
 pub mod engine;
+mod process;
