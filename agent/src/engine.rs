@@ -12,8 +12,10 @@ use proto::registry::RegistryAuth;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+mod compose;
 mod error;
 
+pub use compose::ComposeSettings;
 pub use error::EngineError;
 
 /// What an engine is.

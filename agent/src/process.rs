@@ -22,6 +22,8 @@ mod tests;
 const GRACE: Duration = Duration::from_secs(5);
 /// How long output may still arrive after the group is dead: only what the pipes hold.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Bytes of standard error that a capture keeps: some ten thousand warnings.
+const STDERR: usize = 4 * 1024 * 1024;
 
 /// What to start. There is no shell anywhere: arguments arrive as they are.
 pub(crate) struct Program {
@@ -74,7 +76,7 @@ pub(crate) struct Captured {
     pub(crate) stdout: Vec<u8>,
     /// Standard output was larger than the cap, and is cut.
     pub(crate) cut: bool,
-    /// The last 100 lines of standard error.
+    /// The lines of standard error, 4 MiB at most.
     pub(crate) stderr: Vec<String>,
 }
 
@@ -109,8 +111,8 @@ pub(crate) async fn run(
     let mut child = start(program)?;
     let tail = Tail::default();
     let pump = {
-        let stdout = lines::pump(child.stdout.take(), &tail, Some(&lines));
-        let stderr = lines::pump(child.stderr.take(), &tail, Some(&lines));
+        let stdout = lines::pump(child.stdout.take(), &tail, &lines);
+        let stderr = lines::pump(child.stderr.take(), &tail, &lines);
         join(stdout, stderr).map(drop)
     };
     let how = drive(program, child, pump, limits).await?;
@@ -128,19 +130,19 @@ pub(crate) async fn capture(
     limits: &Limits,
 ) -> Result<Captured, ProcessError> {
     let mut child = start(program)?;
-    let tail = Tail::default();
-    let mut collected = lines::Collected::new(cap);
+    let mut kept = lines::Collected::new(cap);
+    let mut words = lines::Collected::new(STDERR);
     let pump = {
-        let stdout = lines::collect(child.stdout.take(), &mut collected);
-        let stderr = lines::pump(child.stderr.take(), &tail, None);
+        let stdout = lines::collect(child.stdout.take(), &mut kept);
+        let stderr = lines::collect(child.stderr.take(), &mut words);
         join(stdout, stderr).map(drop)
     };
     let how = drive(program, child, pump, limits).await?;
     Ok(Captured {
         how,
-        stdout: collected.bytes,
-        cut: collected.cut,
-        stderr: tail.into_lines(),
+        stdout: kept.bytes,
+        cut: kept.cut,
+        stderr: words.into_lines(),
     })
 }
 

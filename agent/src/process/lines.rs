@@ -49,13 +49,28 @@ impl Collected {
             cap,
         }
     }
+
+    /// What was kept, line by line.
+    pub(super) fn into_lines(self) -> Vec<String> {
+        self.bytes
+            .split_inclusive(|b| *b == b'\n')
+            .map(text)
+            .collect()
+    }
+}
+
+/// A line as text, without its end.
+fn text(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    String::from_utf8_lossy(line).into_owned()
 }
 
 /// Sends lines until the output ends. A pipe that fails to read has ended.
 pub(super) async fn pump(
     output: Option<impl AsyncRead + Unpin>,
     tail: &Tail,
-    lines: Option<&mpsc::Sender<String>>,
+    lines: &mpsc::Sender<String>,
 ) {
     let Some(output) = output else { return };
     let mut reader = BufReader::new(output);
@@ -66,14 +81,10 @@ pub(super) async fn pump(
             Ok(1..) => {}
             Ok(0) | Err(_) => return,
         }
-        let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let line = String::from_utf8_lossy(text).into_owned();
+        let line = text(&bytes);
         tail.push(line.clone());
-        if let Some(lines) = lines {
-            // Nobody listens any more: keep reading, or the child would stop at a full pipe.
-            lines.send(line).await.ok();
-        }
+        // When nobody listens any more: keep reading, or the child would stop at a full pipe.
+        lines.send(line).await.ok();
     }
 }
 
