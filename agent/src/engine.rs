@@ -13,10 +13,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 mod compose;
+mod docker;
 mod error;
+mod real;
 
-pub use compose::ComposeSettings;
 pub use error::EngineError;
+pub use real::{EngineSettings, RealEngine};
 
 /// What an engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]

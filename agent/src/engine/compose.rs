@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::{ComposeProject, EngineError, Resolution, Run, Up};
+use super::{ComposeProject, EngineError, EngineSettings, Resolution, Run, Up};
 use crate::process::{self, Captured, Finished, How, Limits, ProcessError, Program};
 
 mod argv;
@@ -28,23 +28,9 @@ const CONFIG_BYTES: usize = 64 * 1024 * 1024;
 const CONFIG_DEADLINE: Duration = Duration::from_secs(60);
 const VERSION_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How to run Compose.
-#[derive(Debug, Clone)]
-pub struct ComposeSettings {
-    /// The plugin binary; `None` looks where packages put it.
-    pub plugin: Option<PathBuf>,
-    /// The engine's socket.
-    pub socket: PathBuf,
-    /// A folder of our own, made when it is missing, that stays empty: Compose's working directory, its
-    /// configuration and its search path, so that it finds nothing there that steers it.
-    pub empty: PathBuf,
-    /// What `~` and `${HOME}` mean in Compose files; `None`: the empty folder.
-    pub home: Option<PathBuf>,
-}
-
 /// The Compose plugin.
 pub(super) struct Compose {
-    settings: ComposeSettings,
+    settings: EngineSettings,
     found: OnceCell<Found>,
 }
 
@@ -55,7 +41,7 @@ struct Found {
 
 impl Compose {
     /// Looks for nothing yet.
-    pub(super) fn new(settings: ComposeSettings) -> Self {
+    pub(super) fn new(settings: EngineSettings) -> Self {
         Self {
             settings,
             found: OnceCell::new(),

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::ComposeSettings;
-use crate::engine::{ComposeProject, EngineError, Up};
+use crate::engine::{ComposeProject, EngineError, EngineSettings, Up};
 
 /// `config` that shows what the files say rather than what they mean.
 pub(super) const AS_WRITTEN: &[&str] = &[
@@ -41,7 +40,7 @@ const SWITCHES: &[(&str, &str)] = &[
 ];
 
 /// What every run of the plugin gets.
-pub(super) fn surroundings(settings: &ComposeSettings) -> Vec<(String, String)> {
+pub(super) fn surroundings(settings: &EngineSettings) -> Vec<(String, String)> {
     let empty = settings.empty.display().to_string();
     let home = settings.home.as_deref().unwrap_or(&settings.empty);
     let mut all: Vec<_> = SWITCHES
@@ -59,7 +58,7 @@ pub(super) fn surroundings(settings: &ComposeSettings) -> Vec<(String, String)> 
 /// The project's values, and ours after them, so that ours win.
 pub(super) fn environment(
     project: &ComposeProject,
-    settings: &ComposeSettings,
+    settings: &EngineSettings,
 ) -> Vec<(String, String)> {
     let mut all = project.environment.clone();
     all.extend(surroundings(settings));
@@ -145,8 +144,8 @@ mod tests {
         }
     }
 
-    fn settings() -> ComposeSettings {
-        ComposeSettings {
+    fn settings() -> EngineSettings {
+        EngineSettings {
             plugin: None,
             socket: "/run/docker.sock".into(),
             empty: "/e".into(),
