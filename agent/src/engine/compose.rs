@@ -132,6 +132,10 @@ impl Compose {
         args: Vec<String>,
         run: Run,
     ) -> Result<(), EngineError> {
+        if run.stop.is_cancelled() {
+            // Even a child that is ended at once may have begun to change things.
+            return Err(EngineError::Cancelled);
+        }
         let program = self.program(project, args).await?;
         let limits = Limits {
             deadline: run.deadline,
@@ -231,10 +235,17 @@ fn ended(how: How, verb: &str, output: Vec<String>, deadline: Duration) -> Engin
         How::Exited(code) => format!("exit code {code}"),
         How::Signalled(signal) => format!("signal {signal}"),
     };
-    EngineError::Compose {
-        verb: verb.to_owned(),
-        status,
-        output: words::plain(&output),
+    let output = words::plain(&output);
+    match output
+        .iter()
+        .find(|line| line.contains("Cannot connect to the Docker daemon"))
+    {
+        Some(line) => EngineError::Down(line.clone()),
+        None => EngineError::Compose {
+            verb: verb.to_owned(),
+            status,
+            output,
+        },
     }
 }
 

@@ -10,20 +10,23 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::api::{Api, Ask, Refusal, encoded};
+use self::api::{Api, Ask, Refusal};
 use self::inspect::{Inspected, InspectedImage, Listed, PROJECT_LABEL};
+use self::request::encoded;
 use super::{
     Container, EngineError, EngineFacts, LayerProgress, LocalImage, LogRange, Nudge, Pull, RawLine,
     RemoteImage,
 };
 
 mod api;
+mod causes;
 mod frames;
 mod inspect;
 mod logs;
 mod pull;
 mod reference;
 mod registry;
+mod request;
 mod stamp;
 mod version;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::stream::{BoxStream, StreamExt as _, unfold};
 
-use super::api::{Api, Ask, Refusal, encoded};
+use super::api::{Api, Ask, Refusal};
 use super::frames::{Decoder, Found};
+use super::request::encoded;
 use super::{QUICK, inspect_container, stamp};
 use crate::engine::{EngineError, LogRange, RawLine};
 

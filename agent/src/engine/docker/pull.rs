@@ -8,9 +8,10 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Api, Ask, Refusal, encoded};
+use super::api::{Api, Ask, Refusal};
 use super::reference::Reference;
-use super::{QUICK, image, registry};
+use super::request::encoded;
+use super::{QUICK, causes, image, registry};
 use crate::engine::{EngineError, LayerProgress, LocalImage, Pull};
 
 /// How long the engine may say nothing at all. It reports each layer many times a second, but waits out a slow
@@ -178,8 +179,8 @@ async fn message(
 
 /// An error of the pull; one about the platform is worth a question to the registry.
 async fn said(api: &Api, pull: &Pull, code: u16, words: &str) -> EngineError {
-    if !registry::is_platform(words) {
-        return registry::explain(&pull.reference, code, words);
+    if !causes::is_platform(words) {
+        return causes::explain(&pull.reference, code, words);
     }
     let offered = registry::remote_image(api, &pull.reference, pull.auth.as_ref()).await;
     EngineError::Platform {
