@@ -28,6 +28,8 @@ mod reference;
 mod registry;
 mod request;
 mod stamp;
+#[cfg(test)]
+mod tests;
 mod version;
 
 /// For what the engine only has to look up. A busy one needs seconds.
