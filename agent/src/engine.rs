@@ -16,6 +16,8 @@ mod compose;
 mod docker;
 mod error;
 mod real;
+#[cfg(any(test, feature = "test-util"))]
+pub mod scripted;
 
 pub use error::EngineError;
 pub use real::{EngineSettings, RealEngine};

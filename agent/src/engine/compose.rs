@@ -11,7 +11,7 @@ use super::{ComposeProject, EngineError, EngineSettings, Resolution, Run, Up};
 use crate::process::{self, Captured, Finished, How, Limits, ProcessError, Program};
 
 mod argv;
-mod paths;
+pub(super) mod paths;
 mod version;
 mod words;
 

@@ -24,7 +24,7 @@ mod frames;
 mod inspect;
 mod logs;
 mod pull;
-mod reference;
+pub(super) mod reference;
 mod registry;
 mod request;
 mod stamp;

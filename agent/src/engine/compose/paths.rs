@@ -8,7 +8,7 @@ use serde_json::Value;
 ///
 /// A path with a variable in it is left out: without interpolation Compose splits `${DIR:-/srv}:/data` at the
 /// wrong colon, and what is left looks like a name.
-pub(super) fn named(config: &Value) -> Vec<String> {
+pub(in crate::engine) fn named(config: &Value) -> Vec<String> {
     let mut found = BTreeSet::new();
     for service in members(config, "services") {
         for key in ["env_file", "label_file"] {

@@ -2,18 +2,18 @@
 
 /// `registry/path:tag@sha256:…`, in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reference<'a> {
+pub(in crate::engine) struct Reference<'a> {
     /// Registry and path, as written.
-    pub(super) repository: &'a str,
+    pub(in crate::engine) repository: &'a str,
     /// What stands behind the colon.
-    pub(super) tag: Option<&'a str>,
+    pub(in crate::engine) tag: Option<&'a str>,
     /// What stands behind the at sign: `sha256:…`.
-    pub(super) digest: Option<&'a str>,
+    pub(in crate::engine) digest: Option<&'a str>,
 }
 
 impl<'a> Reference<'a> {
     /// Takes a name apart. Whether the parts make sense is left to the engine.
-    pub(super) fn parse(text: &'a str) -> Self {
+    pub(in crate::engine) fn parse(text: &'a str) -> Self {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest)),
             None => (text, None),
@@ -33,7 +33,7 @@ impl<'a> Reference<'a> {
     }
 
     /// The name that is readable: what to tag locally. A name that is only a digest has none.
-    pub(super) fn readable_tag(&self) -> Option<&'a str> {
+    pub(in crate::engine) fn readable_tag(&self) -> Option<&'a str> {
         match (self.tag, self.digest) {
             (None, None) => Some("latest"),
             (tag, _) => tag,
