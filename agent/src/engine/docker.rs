@@ -23,6 +23,7 @@ mod causes;
 mod frames;
 mod inspect;
 mod logs;
+mod nudges;
 mod pull;
 pub(super) mod reference;
 mod registry;
@@ -184,12 +185,7 @@ impl Docker {
             ..get(what.clone(), "/events".to_owned())
         };
         let body = self.api.stream(&ask).await.map_err(down)?;
-        // What happened does not matter, only that something did; many events at once are one nudge.
-        let nudges = body
-            .take_while(|chunk| std::future::ready(chunk.is_ok()))
-            .ready_chunks(256)
-            .map(|_| Nudge);
-        Ok(nudges.boxed())
+        Ok(nudges::gather(body).boxed())
     }
 
     /// One container's log lines.
