@@ -12,9 +12,15 @@ use proto::registry::RegistryAuth;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+mod compose;
+mod docker;
 mod error;
+mod real;
+#[cfg(any(test, feature = "test-util"))]
+pub mod scripted;
 
 pub use error::EngineError;
+pub use real::{EngineSettings, RealEngine};
 
 /// What an engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,3 +26,4 @@ pub mod tls;
 
 #[cfg(test)]
 mod testing;
+mod process;

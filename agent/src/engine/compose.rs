@@ -1,0 +1,263 @@
+//! Docker Compose: its plugin binary, run as a child of ours with every switch explicit.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::{ComposeProject, EngineError, EngineSettings, Resolution, Run, Up};
+use crate::process::{self, Captured, Finished, How, Limits, ProcessError, Program};
+
+mod argv;
+pub(super) mod paths;
+mod version;
+mod words;
+
+/// Where packages put the plugin, in Docker's own order of preference.
+const PLACES: &[&str] = &[
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+];
+/// Bytes of one resolved configuration.
+const CONFIG_BYTES: usize = 64 * 1024 * 1024;
+/// Reading files takes Compose a tenth of a second; a host that swaps may need much longer.
+const CONFIG_DEADLINE: Duration = Duration::from_secs(60);
+const VERSION_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The Compose plugin.
+pub(super) struct Compose {
+    settings: EngineSettings,
+    found: OnceCell<Found>,
+}
+
+struct Found {
+    path: PathBuf,
+    version: String,
+}
+
+impl Compose {
+    /// Looks for nothing yet.
+    pub(super) fn new(settings: EngineSettings) -> Self {
+        Self {
+            settings,
+            found: OnceCell::new(),
+        }
+    }
+
+    /// The version, when it is one that we can drive.
+    pub(super) async fn version(&self) -> Result<String, EngineError> {
+        self.found().await.map(|found| found.version.clone())
+    }
+
+    /// The relative paths that the files name.
+    pub(super) async fn named_paths(
+        &self,
+        project: &ComposeProject,
+    ) -> Result<Vec<String>, EngineError> {
+        // A profile that is off now may be on in the next deploy; its files belong to the stack all the same.
+        let everything = ComposeProject {
+            profiles: vec!["*".to_owned()],
+            ..project.clone()
+        };
+        let (config, _) = self.config(&everything, argv::AS_WRITTEN).await?;
+        Ok(paths::named(&config))
+    }
+
+    /// What Compose makes of the files.
+    pub(super) async fn resolve(
+        &self,
+        project: &ComposeProject,
+    ) -> Result<Resolution, EngineError> {
+        let (config, stderr) = self.config(project, &[]).await?;
+        let words = words::read(&stderr);
+        Ok(Resolution {
+            config,
+            undefined: words.undefined,
+            warnings: words.warnings,
+        })
+    }
+
+    /// Makes the project's containers what the files say.
+    pub(super) async fn up(
+        &self,
+        project: &ComposeProject,
+        up: &Up,
+        run: Run,
+    ) -> Result<(), EngineError> {
+        self.change(project, "up", argv::up(up), run).await
+    }
+
+    /// Removes the project's containers and networks.
+    pub(super) async fn down(
+        &self,
+        project: &ComposeProject,
+        volumes: bool,
+        run: Run,
+    ) -> Result<(), EngineError> {
+        self.change(project, "down", argv::down(volumes), run).await
+    }
+
+    async fn config(
+        &self,
+        project: &ComposeProject,
+        switches: &[&str],
+    ) -> Result<(Value, Vec<String>), EngineError> {
+        let what = "docker compose config";
+        let program = self.program(project, argv::config(switches)).await?;
+        let captured = capture(&program, CONFIG_BYTES, CONFIG_DEADLINE, what).await?;
+        match captured.how {
+            How::Exited(0) => {}
+            How::Exited(_) => {
+                let output = words::plain(&captured.stderr);
+                return Err(EngineError::Config { output });
+            }
+            how => return Err(ended(how, "config", captured.stderr, CONFIG_DEADLINE)),
+        }
+        if captured.cut {
+            return Err(local(what, "its output is larger than 64 MiB"));
+        }
+        let config = serde_json::from_slice(&captured.stdout)
+            .map_err(|error| local(what, format!("unreadable output: {error}")))?;
+        Ok((config, captured.stderr))
+    }
+
+    async fn change(
+        &self,
+        project: &ComposeProject,
+        verb: &str,
+        args: Vec<String>,
+        run: Run,
+    ) -> Result<(), EngineError> {
+        if run.stop.is_cancelled() {
+            // Even a child that is ended at once may have begun to change things.
+            return Err(EngineError::Cancelled);
+        }
+        let program = self.program(project, args).await?;
+        let limits = Limits {
+            deadline: run.deadline,
+            stop: run.stop,
+        };
+        let Finished { how, tail } = process::run(&program, run.lines, &limits)
+            .await
+            .map_err(|error| failed(&format!("docker compose {verb}"), &error))?;
+        match how {
+            How::Exited(0) => Ok(()),
+            how => Err(ended(how, verb, tail, run.deadline)),
+        }
+    }
+
+    async fn program(
+        &self,
+        project: &ComposeProject,
+        verb: Vec<String>,
+    ) -> Result<Program, EngineError> {
+        let path = self.found().await?.path.clone();
+        let mut args = argv::project(project)?;
+        args.extend(verb);
+        Ok(Program {
+            path,
+            args,
+            environment: argv::environment(project, &self.settings),
+            directory: self.empty().await?.to_owned(),
+        })
+    }
+
+    async fn found(&self) -> Result<&Found, EngineError> {
+        self.found.get_or_try_init(|| self.probe()).await
+    }
+
+    async fn probe(&self) -> Result<Found, EngineError> {
+        let path = self.search().ok_or(EngineError::ComposeMissing)?;
+        let what = "docker compose version";
+        let program = Program {
+            path: path.clone(),
+            args: vec!["version".to_owned(), "--short".to_owned()],
+            environment: argv::surroundings(&self.settings),
+            directory: self.empty().await?.to_owned(),
+        };
+        let captured = capture(&program, 4096, VERSION_DEADLINE, what).await?;
+        if captured.how != How::Exited(0) {
+            let how = captured.how;
+            return Err(ended(how, "version", captured.stderr, VERSION_DEADLINE));
+        }
+        let version = version::usable(&String::from_utf8_lossy(&captured.stdout))?;
+        Ok(Found { path, version })
+    }
+
+    fn search(&self) -> Option<PathBuf> {
+        let named = |place: &&str| Path::new(place).join("docker-compose");
+        match &self.settings.plugin {
+            Some(path) => Some(path.clone()).filter(|path| path.is_file()),
+            None => PLACES.iter().map(named).find(|path| path.is_file()),
+        }
+    }
+
+    async fn empty(&self) -> Result<&Path, EngineError> {
+        let path = &self.settings.empty;
+        let mut builder = tokio::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder
+            .create(path)
+            .await
+            .map_err(|error| local(&format!("cannot make {}", path.display()), error))?;
+        Ok(path)
+    }
+}
+
+async fn capture(
+    program: &Program,
+    cap: usize,
+    deadline: Duration,
+    what: &str,
+) -> Result<Captured, EngineError> {
+    let limits = Limits {
+        deadline,
+        stop: CancellationToken::new(),
+    };
+    process::capture(program, cap, &limits)
+        .await
+        .map_err(|error| failed(what, &error))
+}
+
+fn ended(how: How, verb: &str, output: Vec<String>, deadline: Duration) -> EngineError {
+    let status = match how {
+        How::TimedOut => {
+            return EngineError::TimedOut {
+                what: format!("docker compose {verb}"),
+                after: deadline,
+            };
+        }
+        How::Cancelled => return EngineError::Cancelled,
+        How::Exited(code) => format!("exit code {code}"),
+        How::Signalled(signal) => format!("signal {signal}"),
+    };
+    let output = words::plain(&output);
+    match output
+        .iter()
+        .find(|line| line.contains("Cannot connect to the Docker daemon"))
+    {
+        Some(line) => EngineError::Down(line.clone()),
+        None => EngineError::Compose {
+            verb: verb.to_owned(),
+            status,
+            output,
+        },
+    }
+}
+
+fn failed(what: &str, error: &ProcessError) -> EngineError {
+    let cause = std::error::Error::source(error);
+    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    local(what, format!("{error}{cause}"))
+}
+
+fn local(what: &str, message: impl ToString) -> EngineError {
+    EngineError::Local {
+        what: what.to_owned(),
+        message: message.to_string(),
+    }
+}

@@ -1,0 +1,81 @@
+//! Which Compose this is, and whether we can drive it.
+
+use crate::engine::EngineError;
+
+/// The oldest that we drive: `config` there knows all the switches that we use.
+const OLDEST: (u32, u32) = (2, 26);
+
+/// What `version --short` said, without a leading `v`, when it is new enough.
+pub(super) fn usable(output: &str) -> Result<String, EngineError> {
+    let text = output.split_whitespace().next().unwrap_or_default();
+    let text = text.trim_end_matches(',');
+    let text = text.strip_prefix('v').unwrap_or(text);
+    match numbers(text) {
+        Some(version) if version >= OLDEST => Ok(text.to_owned()),
+        Some(_) => Err(EngineError::ComposeTooOld(text.to_owned())),
+        None => Err(super::local(
+            "docker compose version",
+            format!(
+                "unreadable answer {:?}",
+                text.chars().take(80).collect::<String>()
+            ),
+        )),
+    }
+}
+
+fn numbers(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split(['.', '-', '+']);
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next()?.parse().ok()?;
+    Some((major, minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn versions_as_they_are_spelt() {
+        for (output, version) in [
+            ("2.26.1-4\n", "2.26.1-4"),
+            ("v2.26.0\n", "2.26.0"),
+            ("2.27.0-desktop.2\n", "2.27.0-desktop.2"),
+            ("2.40.3+ds1-0ubuntu1\n", "2.40.3+ds1-0ubuntu1"),
+            ("5.0.0\n", "5.0.0"),
+            ("v5.5.0", "5.5.0"),
+        ] {
+            assert_eq!(usable(output).unwrap(), version);
+        }
+    }
+
+    #[test]
+    fn old_ones_are_refused_by_name() {
+        for (output, version) in [
+            ("1.29.2\n", "1.29.2"),
+            ("1.29.2, build unknown\n", "1.29.2"),
+            ("2.25.0\n", "2.25.0"),
+            ("2.2.3", "2.2.3"),
+        ] {
+            let error = usable(output).unwrap_err();
+            assert!(
+                matches!(&error, EngineError::ComposeTooOld(old) if old == version),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nonsense_is_not_a_version() {
+        for output in ["", "dev", "2", "two.point", "99999999999.1"] {
+            assert!(matches!(usable(output), Err(EngineError::Local { .. })));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_breaks_it(output in ".{0,60}") {
+            usable(&output).ok();
+        }
+    }
+}

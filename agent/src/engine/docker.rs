@@ -1,0 +1,233 @@
+//! The Docker engine: what it is asked, in the terms of the engine seam.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::stream::{BoxStream, StreamExt as _, iter};
+use proto::id::ProjectName;
+use proto::registry::RegistryAuth;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::api::{Api, Ask, Refusal};
+use self::inspect::{Inspected, InspectedImage, Listed, PROJECT_LABEL};
+use self::request::encoded;
+use super::{
+    Container, EngineError, EngineFacts, LayerProgress, LocalImage, LogRange, Nudge, Pull, RawLine,
+    RemoteImage,
+};
+
+mod api;
+mod causes;
+mod frames;
+mod inspect;
+mod logs;
+mod nudges;
+mod pull;
+pub(super) mod reference;
+mod registry;
+mod request;
+mod stamp;
+#[cfg(test)]
+mod tests;
+mod version;
+
+/// For what the engine only has to look up. A busy one needs seconds.
+const QUICK: Duration = Duration::from_secs(15);
+/// What a container gets between TERM and KILL.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// The engine's own work around a stop or a removal.
+const REMOVAL: Duration = Duration::from_secs(60);
+/// Inspections under way at once.
+const INSPECTIONS: usize = 8;
+/// What makes a container look different. Healthchecks cause events of other kinds at every interval.
+const EVENTS: &[&str] = &[
+    "create",
+    "start",
+    "restart",
+    "die",
+    "oom",
+    "stop",
+    "kill",
+    "pause",
+    "unpause",
+    "rename",
+    "update",
+    "destroy",
+    "health_status",
+];
+
+/// The engine behind a socket.
+pub(super) struct Docker {
+    api: Api,
+}
+
+impl Docker {
+    /// Connects to nothing yet.
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self {
+            api: Api::new(socket),
+        }
+    }
+
+    /// What the engine is.
+    pub(super) async fn facts(&self) -> Result<EngineFacts, EngineError> {
+        let version = self.api.version().await;
+        let version = version.map_err(|refusal| refusal.into_error("docker version"))?;
+        Ok(EngineFacts {
+            version: version.version,
+            os: version.os,
+            architecture: version.arch,
+        })
+    }
+
+    /// The project's containers, by name.
+    pub(super) async fn containers(
+        &self,
+        project: &ProjectName,
+    ) -> Result<Vec<Container>, EngineError> {
+        let what = format!("containers of {project}");
+        let ask = Ask {
+            query: vec![
+                ("all", "1".to_owned()),
+                ("filters", json!({ "label": [label(project)] }).to_string()),
+            ],
+            ..get(what.clone(), "/containers/json".to_owned())
+        };
+        let listed: Result<Vec<Listed>, _> = self.api.json(&ask).await;
+        let listed = listed.map_err(|refusal| refusal.into_error(&what))?;
+        let mut inspections = iter(listed)
+            .map(|listed| async move { inspect_container(&self.api, &listed.id).await })
+            .buffer_unordered(INSPECTIONS);
+        let mut containers = Vec::new();
+        while let Some(inspected) = inspections.next().await {
+            match inspected {
+                Ok(inspected) => containers.extend(inspected.into_container()),
+                // Gone between the list and the look.
+                Err(refusal) if refusal.is_missing() => {}
+                Err(refusal) => return Err(refusal.into_error(&what)),
+            }
+        }
+        containers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(containers)
+    }
+
+    /// An image of the engine's store.
+    pub(super) async fn image(&self, reference: &str) -> Result<Option<LocalImage>, EngineError> {
+        image(&self.api, reference).await
+    }
+
+    /// What a registry says a name means.
+    pub(super) async fn remote_image(
+        &self,
+        reference: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> Result<RemoteImage, EngineError> {
+        registry::remote_image(&self.api, reference, auth).await
+    }
+
+    /// Pulls an image.
+    pub(super) async fn pull(
+        &self,
+        pull: &Pull,
+        progress: mpsc::Sender<LayerProgress>,
+        stop: CancellationToken,
+    ) -> Result<LocalImage, EngineError> {
+        pull::pull(&self.api, pull, progress, stop).await
+    }
+
+    /// Stops and removes one container; its anonymous volumes stay.
+    pub(super) async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
+        let path = format!("/containers/{}", encoded(id)?);
+        let stop = Ask {
+            method: "POST",
+            query: vec![("t", STOP_GRACE.as_secs().to_string())],
+            deadline: STOP_GRACE + REMOVAL,
+            ..get(format!("stopping container {id}"), format!("{path}/stop"))
+        };
+        let remove = Ask {
+            method: "DELETE",
+            // It may have been started again, or be paused.
+            query: vec![("force", "1".to_owned())],
+            deadline: REMOVAL,
+            ..get(format!("removing container {id}"), path)
+        };
+        for ask in [stop, remove] {
+            match self.api.bytes(&ask).await {
+                Ok(_) => {}
+                Err(refusal) if refusal.is_missing() => return Ok(()),
+                // Somebody else is removing it.
+                Err(Refusal::Status(409, text)) if text.contains("already in progress") => {}
+                Err(refusal) => return Err(refusal.into_error(&ask.what)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes whenever a container of the project changes.
+    pub(super) async fn nudges(
+        &self,
+        project: &ProjectName,
+    ) -> Result<BoxStream<'static, Nudge>, EngineError> {
+        let what = format!("events of {project}");
+        let down = |refusal: Refusal| refusal.into_error(&what);
+        // An engine that is not there shall be an error and not an empty stream.
+        self.api.version().await.map_err(down)?;
+        let filters = json!({ "type": ["container"], "label": [label(project)], "event": EVENTS });
+        let ask = Ask {
+            query: vec![
+                // From the beginning of what the engine remembers: nothing may fall between this call and the
+                // moment in which the stream is first read.
+                ("since", "1".to_owned()),
+                ("filters", filters.to_string()),
+            ],
+            ..get(what.clone(), "/events".to_owned())
+        };
+        let body = self.api.stream(&ask).await.map_err(down)?;
+        Ok(nudges::gather(body).boxed())
+    }
+
+    /// One container's log lines.
+    pub(super) async fn logs(
+        &self,
+        container: &str,
+        range: &LogRange,
+    ) -> Result<BoxStream<'static, Result<RawLine, EngineError>>, EngineError> {
+        logs::open(&self.api, container, range).await
+    }
+}
+
+fn get(what: String, path: String) -> Ask<'static> {
+    Ask {
+        what,
+        method: "GET",
+        path,
+        query: Vec::new(),
+        auth: None,
+        deadline: QUICK,
+    }
+}
+
+fn label(project: &ProjectName) -> String {
+    format!("{PROJECT_LABEL}={project}")
+}
+
+async fn inspect_container(api: &Api, id: &str) -> Result<Inspected, Refusal> {
+    let name = encoded(id).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let ask = get(
+        format!("container {id}"),
+        format!("/containers/{name}/json"),
+    );
+    api.json(&ask).await
+}
+
+async fn image(api: &Api, reference: &str) -> Result<Option<LocalImage>, EngineError> {
+    let name = encoded(reference)?;
+    let ask = get(format!("image {reference}"), format!("/images/{name}/json"));
+    match api.json::<InspectedImage>(&ask).await {
+        Ok(image) => Ok(Some(image.into())),
+        Err(refusal) if refusal.is_missing() => Ok(None),
+        Err(refusal) => Err(refusal.into_error(&ask.what)),
+    }
+}

@@ -1,0 +1,284 @@
+//! What the engine shows of containers and images, read with patience: other engines, other versions.
+
+use std::collections::BTreeMap;
+
+use proto::event::{ContainerState, Health};
+use serde::Deserialize;
+
+use super::stamp;
+use crate::engine::{Container, LocalImage};
+
+/// Marks every container of a project.
+pub(super) const PROJECT_LABEL: &str = "com.docker.compose.project";
+const SERVICE_LABEL: &str = "com.docker.compose.service";
+const NUMBER_LABEL: &str = "com.docker.compose.container-number";
+const ONE_OFF_LABEL: &str = "com.docker.compose.oneoff";
+const HASH_LABEL: &str = "com.docker.compose.config-hash";
+const DIRECTORY_LABEL: &str = "com.docker.compose.project.working_dir";
+/// Bytes of healthcheck output that are kept.
+const HEALTH_OUTPUT: usize = 4096;
+
+/// An entry of the container list.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Listed {
+    /// The engine's id.
+    pub(super) id: String,
+}
+
+/// `GET /containers/ID/json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Inspected {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    image: String,
+    #[serde(default)]
+    restart_count: u64,
+    #[serde(default)]
+    state: State,
+    #[serde(default)]
+    config: Config,
+    #[serde(default)]
+    network_settings: NetworkSettings,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct State {
+    status: String,
+    exit_code: i64,
+    started_at: String,
+    health: Option<HealthState>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct HealthState {
+    status: String,
+    log: Option<Vec<Check>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Check {
+    output: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    image: String,
+    tty: bool,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct NetworkSettings {
+    ports: Option<BTreeMap<String, Option<Vec<Binding>>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Binding {
+    host_ip: String,
+    host_port: String,
+}
+
+impl Inspected {
+    /// Its output is a terminal's: one raw stream without frames.
+    pub(super) fn has_terminal(&self) -> bool {
+        self.config.tty
+    }
+
+    /// As the seam shows it; `None` when it carries the project's label and is yet nothing that Compose made.
+    pub(super) fn into_container(self) -> Option<Container> {
+        let labels = self.config.labels.unwrap_or_default();
+        let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
+        let health = self.state.health.unwrap_or_default();
+        let newest = health.log.and_then(|mut log| log.pop()).unwrap_or_default();
+        let started = stamp::nanos(self.state.started_at.as_bytes()).unwrap_or_default();
+        Some(Container {
+            service: label(SERVICE_LABEL).parse().ok()?,
+            number: label(NUMBER_LABEL).parse().unwrap_or(1),
+            one_off: label(ONE_OFF_LABEL).eq_ignore_ascii_case("true"),
+            config_hash: label(HASH_LABEL),
+            working_dir: label(DIRECTORY_LABEL),
+            name: self.name.strip_prefix('/').unwrap_or(&self.name).to_owned(),
+            id: self.id,
+            state: container_state(&self.state.status),
+            health: health_status(&health.status),
+            health_output: end_of(&newest.output),
+            exit_code: self.state.exit_code,
+            restarts: self.restart_count,
+            image: self.config.image,
+            image_id: self.image,
+            started_at_millis: u64::try_from(started / 1_000_000).unwrap_or_default(),
+            ports: self
+                .network_settings
+                .ports
+                .map(published)
+                .unwrap_or_default(),
+        })
+    }
+}
+
+fn container_state(status: &str) -> ContainerState {
+    match status {
+        "running" | "stopping" => ContainerState::Running,
+        "restarting" => ContainerState::Restarting,
+        "paused" => ContainerState::Paused,
+        "exited" => ContainerState::Exited,
+        "removing" => ContainerState::Removing,
+        "created" => ContainerState::Created,
+        // Unknown to us is nothing that may pass for good.
+        _ => ContainerState::Dead,
+    }
+}
+
+fn health_status(status: &str) -> Health {
+    match status {
+        "" | "none" => Health::None,
+        "healthy" => Health::Healthy,
+        "unhealthy" => Health::Unhealthy,
+        _ => Health::Starting,
+    }
+}
+
+fn end_of(output: &str) -> String {
+    let from = output.len().saturating_sub(HEALTH_OUTPUT);
+    let from = (from..).find(|index| output.is_char_boundary(*index));
+    from.and_then(|from| output.get(from..))
+        .unwrap_or_default()
+        .trim_end()
+        .to_owned()
+}
+
+fn published(ports: BTreeMap<String, Option<Vec<Binding>>>) -> Vec<String> {
+    let mut all = Vec::new();
+    for (inside, bindings) in ports {
+        for Binding { host_ip, host_port } in bindings.unwrap_or_default() {
+            all.push(match host_ip.as_str() {
+                ip if ip.contains(':') => format!("[{ip}]:{host_port}->{inside}"),
+                ip => format!("{ip}:{host_port}->{inside}"),
+            });
+        }
+    }
+    all.sort();
+    all
+}
+
+/// `GET /images/NAME/json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct InspectedImage {
+    id: String,
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    repo_digests: Option<Vec<String>>,
+}
+
+impl From<InspectedImage> for LocalImage {
+    fn from(image: InspectedImage) -> Self {
+        Self {
+            id: image.id,
+            os: image.os,
+            architecture: image.architecture,
+            digests: image.repo_digests.unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn sample() -> serde_json::Value {
+        json!({
+            "Id": "abc", "Name": "/shop-web-1", "Image": "sha256:11", "RestartCount": 2,
+            "State": {
+                "Status": "running", "ExitCode": 0, "StartedAt": "2024-02-29T23:59:59.123456789Z",
+                "Health": { "Status": "unhealthy", "Log": [{ "Output": "old" }, { "Output": "new\n" }] }
+            },
+            "Config": { "Image": "web:1", "Tty": true, "Labels": {
+                "com.docker.compose.project": "shop", "com.docker.compose.service": "web",
+                "com.docker.compose.container-number": "3", "com.docker.compose.oneoff": "True",
+                "com.docker.compose.config-hash": "beef",
+                "com.docker.compose.project.working_dir": "/srv/shop"
+            }},
+            "NetworkSettings": { "Ports": {
+                "80/tcp": [
+                    { "HostIp": "127.0.0.1", "HostPort": "8080" }, { "HostIp": "::", "HostPort": "8081" }
+                ],
+                "443/tcp": null
+            }}
+        })
+    }
+
+    #[test]
+    fn a_container_is_read_whole() {
+        let inspected: Inspected = serde_json::from_value(sample()).unwrap();
+        assert!(inspected.has_terminal());
+        let container = inspected.into_container().unwrap();
+        assert_eq!(
+            container,
+            Container {
+                id: "abc".to_owned(),
+                name: "shop-web-1".to_owned(),
+                service: "web".parse().unwrap(),
+                number: 3,
+                one_off: true,
+                state: ContainerState::Running,
+                health: Health::Unhealthy,
+                health_output: "new".to_owned(),
+                exit_code: 0,
+                restarts: 2,
+                image: "web:1".to_owned(),
+                image_id: "sha256:11".to_owned(),
+                config_hash: "beef".to_owned(),
+                working_dir: "/srv/shop".to_owned(),
+                started_at_millis: 1_709_251_199_123,
+                ports: vec![
+                    "127.0.0.1:8080->80/tcp".to_owned(),
+                    "[::]:8081->80/tcp".to_owned()
+                ],
+            }
+        );
+    }
+
+    #[test]
+    fn never_started_and_not_composes_own() {
+        let mut value = sample();
+        value["State"] = json!({ "Status": "created", "StartedAt": "0001-01-01T00:00:00Z" });
+        value["NetworkSettings"] = json!({ "Ports": {} });
+        let inspected: Inspected = serde_json::from_value(value.clone()).unwrap();
+        let container = inspected.into_container().unwrap();
+        assert_eq!(container.started_at_millis, 0);
+        assert_eq!(container.health, Health::None);
+        value["Config"]["Labels"] = json!({ "com.docker.compose.project": "shop" });
+        let inspected: Inspected = serde_json::from_value(value).unwrap();
+        assert_eq!(inspected.into_container(), None);
+    }
+
+    #[test]
+    fn a_state_that_nobody_knows_is_not_good() {
+        assert_eq!(container_state("levitating"), ContainerState::Dead);
+        assert_eq!(health_status("levitating"), Health::Starting);
+    }
+
+    proptest! {
+        #[test]
+        fn health_output_is_cut_between_characters(output in "[aé😀]{0,3000}") {
+            let cut = end_of(&output);
+            prop_assert!(cut.len() <= HEALTH_OUTPUT && output.ends_with(&cut));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The engine in production: Docker by its socket, Compose by its plugin.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use proto::id::ProjectName;
+use proto::registry::RegistryAuth;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::compose::Compose;
+use super::docker::Docker;
+use super::{
+    ComposeProject, Container, Engine, EngineError, EngineFacts, LayerProgress, LocalImage,
+    LogRange, Nudge, Pull, RawLine, RemoteImage, Resolution, Run, Up,
+};
+
+/// Where Docker and Compose are.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// The plugin binary; `None` looks where packages put it.
+    pub plugin: Option<PathBuf>,
+    /// The engine's socket.
+    pub socket: PathBuf,
+    /// A folder of our own, made when it is missing, that stays empty: Compose's working directory, its
+    /// configuration and its search path, so that it finds nothing there that steers it.
+    pub empty: PathBuf,
+    /// What `~` and `${HOME}` mean in Compose files; `None`: the empty folder.
+    pub home: Option<PathBuf>,
+}
+
+/// Docker and Compose of this host.
+pub struct RealEngine {
+    docker: Docker,
+    compose: Compose,
+}
+
+impl RealEngine {
+    /// Looks for neither: both may be installed or started later, and each call finds out anew.
+    #[must_use]
+    pub fn new(settings: EngineSettings) -> Self {
+        Self {
+            docker: Docker::new(settings.socket.clone()),
+            compose: Compose::new(settings),
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for RealEngine {
+    async fn facts(&self) -> Result<EngineFacts, EngineError> {
+        self.docker.facts().await
+    }
+
+    async fn compose_version(&self) -> Result<String, EngineError> {
+        self.compose.version().await
+    }
+
+    async fn named_paths(&self, project: &ComposeProject) -> Result<Vec<String>, EngineError> {
+        self.compose.named_paths(project).await
+    }
+
+    async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError> {
+        self.compose.resolve(project).await
+    }
+
+    async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError> {
+        self.docker.containers(project).await
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<LocalImage>, EngineError> {
+        self.docker.image(reference).await
+    }
+
+    async fn remote_image(
+        &self,
+        reference: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> Result<RemoteImage, EngineError> {
+        self.docker.remote_image(reference, auth).await
+    }
+
+    async fn pull(
+        &self,
+        pull: &Pull,
+        progress: mpsc::Sender<LayerProgress>,
+        stop: CancellationToken,
+    ) -> Result<LocalImage, EngineError> {
+        self.docker.pull(pull, progress, stop).await
+    }
+
+    async fn up(&self, project: &ComposeProject, up: &Up, run: Run) -> Result<(), EngineError> {
+        self.compose.up(project, up, run).await
+    }
+
+    async fn down(
+        &self,
+        project: &ComposeProject,
+        volumes: bool,
+        run: Run,
+    ) -> Result<(), EngineError> {
+        self.compose.down(project, volumes, run).await
+    }
+
+    async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
+        self.docker.remove_container(id).await
+    }
+
+    async fn nudges(
+        &self,
+        project: &ProjectName,
+    ) -> Result<BoxStream<'static, Nudge>, EngineError> {
+        self.docker.nudges(project).await
+    }
+
+    async fn logs(
+        &self,
+        container: &str,
+        range: LogRange,
+    ) -> Result<BoxStream<'static, Result<RawLine, EngineError>>, EngineError> {
+        self.docker.logs(container, &range).await
+    }
+}

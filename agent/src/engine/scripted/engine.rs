@@ -1,0 +1,224 @@
+//! The engine's methods, carried out on the scripted world.
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, unfold};
+use proto::event::LayerPhase;
+use proto::id::ProjectName;
+use proto::registry::RegistryAuth;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{Method, ScriptedEngine, config};
+use crate::engine::{
+    ComposeProject, Container, Engine, EngineError, EngineFacts, LayerProgress, LocalImage,
+    LogRange, Nudge, Pull, RawLine, RemoteImage, Resolution, Run, Up,
+};
+
+#[async_trait]
+impl Engine for ScriptedEngine {
+    async fn facts(&self) -> Result<EngineFacts, EngineError> {
+        self.enter(Method::Facts, "").await?;
+        Ok(EngineFacts {
+            version: "26.1.5".to_owned(),
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+        })
+    }
+
+    async fn compose_version(&self) -> Result<String, EngineError> {
+        self.enter(Method::ComposeVersion, "").await?;
+        Ok("2.26.1".to_owned())
+    }
+
+    async fn named_paths(&self, project: &ComposeProject) -> Result<Vec<String>, EngineError> {
+        self.enter(Method::NamedPaths, project.name.as_str())
+            .await?;
+        config::named_paths(project)
+    }
+
+    async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError> {
+        self.enter(Method::Resolve, project.name.as_str()).await?;
+        config::resolve(project)
+    }
+
+    async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError> {
+        self.enter(Method::Containers, project.as_str()).await?;
+        Ok(self.world().containers(project))
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<LocalImage>, EngineError> {
+        self.enter(Method::Image, reference).await?;
+        Ok(self.world().image(reference))
+    }
+
+    async fn remote_image(
+        &self,
+        reference: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> Result<RemoteImage, EngineError> {
+        let login = auth
+            .map(|auth| format!(" as {}", auth.username))
+            .unwrap_or_default();
+        self.enter(Method::RemoteImage, format!("{reference}{login}"))
+            .await?;
+        self.world().remote(reference)
+    }
+
+    async fn pull(
+        &self,
+        pull: &Pull,
+        progress: mpsc::Sender<LayerProgress>,
+        stop: CancellationToken,
+    ) -> Result<LocalImage, EngineError> {
+        let digest = pull.digest.as_deref();
+        let detail = format!("{} {}", pull.reference, digest.unwrap_or("by name"));
+        tokio::select! {
+            entered = self.enter(Method::Pull, detail) => entered?,
+            () = stop.cancelled() => return Err(EngineError::Cancelled),
+        }
+        for phase in [
+            LayerPhase::Waiting,
+            LayerPhase::Downloading,
+            LayerPhase::Extracting,
+            LayerPhase::Done,
+        ] {
+            let layer = LayerProgress {
+                layer: "5c0ffee5".to_owned(),
+                phase,
+                current: 1024,
+                total: 1024,
+            };
+            progress.try_send(layer).ok();
+        }
+        self.world().pull(&pull.reference, digest, &pull.platform)
+    }
+
+    async fn up(&self, project: &ComposeProject, up: &Up, run: Run) -> Result<(), EngineError> {
+        let only: Vec<_> = up
+            .only
+            .iter()
+            .map(|service| format!(" {service}"))
+            .collect();
+        let force = if up.force_recreate {
+            " --force-recreate"
+        } else {
+            ""
+        };
+        let detail = format!("{}{force}{}", project.name, only.concat());
+        let midway = self.enter_run(Method::Up, detail, &run).await?;
+        let config = config::resolve(project)?.config;
+        let services = config::services(&config, &up.only)?;
+        let count = if midway.is_some() { 1 } else { services.len() };
+        for service in services.into_iter().take(count) {
+            let done = self.world().converge(project, &service, up.force_recreate);
+            self.changed();
+            for line in done? {
+                run.lines.send(line).await.ok();
+            }
+        }
+        midway.map_or(Ok(()), Err)
+    }
+
+    async fn down(
+        &self,
+        project: &ComposeProject,
+        volumes: bool,
+        run: Run,
+    ) -> Result<(), EngineError> {
+        let flag = if volumes { " --volumes" } else { "" };
+        let midway = self
+            .enter_run(Method::Down, format!("{}{flag}", project.name), &run)
+            .await?;
+        let containers = self.world().containers(&project.name);
+        let count = if midway.is_some() {
+            1
+        } else {
+            containers.len()
+        };
+        for container in containers.into_iter().take(count) {
+            self.world().remove(&container.name);
+            self.changed();
+            run.lines
+                .send(format!(" Container {}  Removed", container.name))
+                .await
+                .ok();
+        }
+        midway.map_or(Ok(()), Err)
+    }
+
+    async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
+        self.enter(Method::RemoveContainer, id).await?;
+        self.world().remove(id);
+        self.changed();
+        Ok(())
+    }
+
+    async fn nudges(
+        &self,
+        project: &ProjectName,
+    ) -> Result<BoxStream<'static, Nudge>, EngineError> {
+        self.enter(Method::Nudges, project.as_str()).await?;
+        let start = (self.clone(), self.changes.subscribe(), project.clone());
+        Ok(unfold(start, |(engine, mut changes, project)| async move {
+            let next = engine.world().next_change(&project);
+            tokio::select! {
+                changed = changes.changed() => changed.ok()?,
+                () = at(next) => {}
+            }
+            Some((Nudge, (engine, changes, project)))
+        })
+        .boxed())
+    }
+
+    async fn logs(
+        &self,
+        container: &str,
+        range: LogRange,
+    ) -> Result<BoxStream<'static, Result<RawLine, EngineError>>, EngineError> {
+        self.enter(Method::Logs, container).await?;
+        let first = self
+            .world()
+            .lines(container)
+            .ok_or_else(|| EngineError::Api {
+                what: format!("logs of {container}"),
+                message: format!("No such container: {container}"),
+            })?;
+        let skip = range
+            .tail
+            .map_or(0, |tail| first.len().saturating_sub(tail as usize));
+        let start = (
+            self.clone(),
+            self.changes.subscribe(),
+            container.to_owned(),
+            skip,
+        );
+        let lines = unfold(start, move |(engine, mut changes, name, next)| async move {
+            loop {
+                let lines = engine.world().lines(&name)?;
+                if let Some(line) = lines.get(next) {
+                    return Some((line.clone(), (engine, changes, name, next + 1)));
+                }
+                if !range.follow {
+                    return None;
+                }
+                changes.changed().await.ok()?;
+            }
+        });
+        let within = move |line: &RawLine| {
+            range.since_nanos.is_none_or(|since| line.at_nanos >= since)
+                && range.until_nanos.is_none_or(|until| line.at_nanos <= until)
+        };
+        let lines = lines.filter(move |line| std::future::ready(within(line)));
+        Ok(lines.map(Ok).boxed())
+    }
+}
+
+/// Waits for a moment; without one, for ever.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

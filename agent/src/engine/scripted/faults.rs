@@ -1,0 +1,89 @@
+//! What was called, and which calls go wrong.
+
+use std::collections::HashMap;
+
+use crate::engine::EngineError;
+
+/// A method of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `facts`.
+    Facts,
+    /// `compose_version`.
+    ComposeVersion,
+    /// `named_paths`.
+    NamedPaths,
+    /// `resolve`.
+    Resolve,
+    /// `containers`.
+    Containers,
+    /// `image`.
+    Image,
+    /// `remote_image`.
+    RemoteImage,
+    /// `pull`.
+    Pull,
+    /// `up`.
+    Up,
+    /// `down`.
+    Down,
+    /// `remove_container`.
+    RemoveContainer,
+    /// `nudges`.
+    Nudges,
+    /// `logs`.
+    Logs,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Of what.
+    pub method: Method,
+    /// With what, in words: `shop --force-recreate web`.
+    pub detail: String,
+}
+
+/// How a call goes wrong.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// At once, with nothing done.
+    Fail(EngineError),
+    /// Of `up` and `down`: after the first service or container.
+    Midway(EngineError),
+    /// It never ends: a child until its deadline or until it is stopped, any other call until it is dropped.
+    Hang,
+}
+
+/// The script and the record of calls.
+#[derive(Default)]
+pub(super) struct Faults {
+    /// In order.
+    pub(super) calls: Vec<Call>,
+    planned: HashMap<Method, Vec<(usize, Trouble)>>,
+}
+
+impl Faults {
+    /// Plans one, counted from the next call.
+    pub(super) fn add(&mut self, method: Method, nth: usize, trouble: Trouble) {
+        let so_far = self.count(method);
+        let planned = self.planned.entry(method).or_default();
+        planned.push((so_far + nth, trouble));
+    }
+
+    /// Notes a call; what is planned for it.
+    pub(super) fn enter(&mut self, method: Method, detail: String) -> Option<Trouble> {
+        self.calls.push(Call { method, detail });
+        let nth = self.count(method);
+        let planned = self.planned.get(&method)?;
+        let found = planned.iter().find(|(at, _)| *at == nth)?;
+        Some(found.1.clone())
+    }
+
+    fn count(&self, method: Method) -> usize {
+        self.calls
+            .iter()
+            .filter(|call| call.method == method)
+            .count()
+    }
+}

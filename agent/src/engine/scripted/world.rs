@@ -1,0 +1,321 @@
+//! What a scripted host has: images, containers, and a registry somewhere.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use proto::id::ProjectName;
+use proto::log::Stream;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::behaviour::Behaviour;
+use super::config::Service;
+use crate::engine::docker::reference::Reference;
+use crate::engine::{ComposeProject, Container, EngineError, LocalImage, RawLine, RemoteImage};
+
+/// The wall clock's reading when a scripted host came up.
+const EPOCH: Duration = Duration::from_secs(1_700_000_000);
+
+/// Everything there is.
+pub(super) struct World {
+    /// By image or by service.
+    pub(super) behaviours: HashMap<String, Behaviour>,
+    born: Instant,
+    made: u64,
+    /// By `repository:tag` and by `repository@digest`.
+    registry: HashMap<String, RemoteImage>,
+    /// By the same.
+    store: BTreeMap<String, LocalImage>,
+    /// By name.
+    running: BTreeMap<String, Life>,
+}
+
+struct Life {
+    project: ProjectName,
+    /// As it was made; state and health follow from its age.
+    container: Container,
+    behaviour: Behaviour,
+    started: Instant,
+    lines: Vec<RawLine>,
+}
+
+impl Life {
+    fn now(&self) -> Container {
+        let look = self.behaviour.look(self.started.elapsed());
+        Container {
+            state: look.state,
+            health: look.health,
+            health_output: look.output,
+            exit_code: look.exit_code,
+            restarts: look.restarts,
+            ..self.container.clone()
+        }
+    }
+}
+
+impl World {
+    /// An empty host.
+    pub(super) fn new() -> Self {
+        Self {
+            behaviours: HashMap::new(),
+            born: Instant::now(),
+            made: 0,
+            registry: HashMap::new(),
+            store: BTreeMap::new(),
+            running: BTreeMap::new(),
+        }
+    }
+
+    /// Puts an image into the registry; older ones stay there under their digests.
+    pub(super) fn publish(&mut self, name: &str, content: &str, platforms: &[&str]) -> String {
+        let repository = Reference::parse(name).repository;
+        let image = RemoteImage {
+            digest: sha256(&format!("manifest {repository} {content}")),
+            platforms: platforms
+                .iter()
+                .map(|platform| (*platform).to_owned())
+                .collect(),
+        };
+        self.registry
+            .insert(format!("{repository}@{}", image.digest), image.clone());
+        self.registry.insert(tagged(name), image.clone());
+        image.digest
+    }
+
+    /// What the registry has under a name.
+    pub(super) fn remote(&self, name: &str) -> Result<RemoteImage, EngineError> {
+        let reference = Reference::parse(name);
+        let key = match reference.digest {
+            Some(digest) => format!("{}@{digest}", reference.repository),
+            None => tagged(name),
+        };
+        self.registry
+            .get(&key)
+            .cloned()
+            .ok_or_else(|| EngineError::Image {
+                image: name.to_owned(),
+                message: "it does not exist in the registry".to_owned(),
+                hint: None,
+            })
+    }
+
+    /// An image of the store, by name, digest or id.
+    pub(super) fn image(&self, name: &str) -> Option<LocalImage> {
+        let reference = Reference::parse(name);
+        let key = match reference.digest {
+            Some(digest) => format!("{}@{digest}", reference.repository),
+            None => tagged(name),
+        };
+        let by_id = || self.store.values().find(|image| image.id == name);
+        self.store.get(&key).or_else(by_id).cloned()
+    }
+
+    /// Copies an image from the registry to the store and names it.
+    pub(super) fn pull(
+        &mut self,
+        name: &str,
+        digest: Option<&str>,
+        platform: &str,
+    ) -> Result<LocalImage, EngineError> {
+        let reference = Reference::parse(name);
+        let remote = match digest {
+            Some(digest) => self.remote(&format!("{}@{digest}", reference.repository))?,
+            None => self.remote(name)?,
+        };
+        if !remote.platforms.iter().any(|offered| offered == platform) {
+            return Err(EngineError::Platform {
+                image: name.to_owned(),
+                wanted: platform.to_owned(),
+                offered: remote.platforms,
+            });
+        }
+        let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
+        let exact = format!("{}@{}", reference.repository, remote.digest);
+        let image = LocalImage {
+            id: sha256(&format!("config {} {platform}", remote.digest)),
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            digests: vec![exact.clone()],
+        };
+        self.store.insert(exact, image.clone());
+        if reference.readable_tag().is_some() {
+            self.store.insert(tagged(name), image.clone());
+        }
+        Ok(image)
+    }
+
+    /// All containers of a project, by name.
+    pub(super) fn containers(&self, project: &ProjectName) -> Vec<Container> {
+        self.of(project).map(Life::now).collect()
+    }
+
+    /// All containers, by name.
+    pub(super) fn all_containers(&self) -> Vec<Container> {
+        self.running.values().map(Life::now).collect()
+    }
+
+    /// When a container of the project will look different, if nobody does anything.
+    pub(super) fn next_change(&self, project: &ProjectName) -> Option<Instant> {
+        let next = |life: &Life| {
+            let age = life.behaviour.next_change(life.started.elapsed())?;
+            Some(life.started + age)
+        };
+        self.of(project).filter_map(next).min()
+    }
+
+    fn of(&self, project: &ProjectName) -> impl Iterator<Item = &Life> {
+        self.running
+            .values()
+            .filter(move |life| life.project == *project)
+    }
+
+    /// Does to a service what `up` does, and says so as Compose does.
+    pub(super) fn converge(
+        &mut self,
+        project: &ComposeProject,
+        service: &Service,
+        force: bool,
+    ) -> Result<Vec<String>, EngineError> {
+        let Some(image) = self.image(&service.image) else {
+            let line = format!(
+                "Error response from daemon: No such image: {}",
+                service.image
+            );
+            return Err(EngineError::Compose {
+                verb: "up".to_owned(),
+                status: "exit code 1".to_owned(),
+                output: vec![line],
+            });
+        };
+        let prefix = format!("{}-{}", project.name, service.name);
+        let surplus = |container: &Container| {
+            container.service == service.name && container.number > service.replicas
+        };
+        let gone: Vec<_> = self
+            .containers(&project.name)
+            .into_iter()
+            .filter(surplus)
+            .collect();
+        for container in gone {
+            self.remove(&container.name);
+        }
+        let mut lines = Vec::new();
+        for number in 1..=service.replicas {
+            let name = format!("{prefix}-{number}");
+            let made = self.make(project, service, &image, number, &name);
+            let word = match self.running.get_mut(&name) {
+                Some(old) if !force && same(&old.container, &made.container) => {
+                    if old.now().state != proto::event::ContainerState::Running {
+                        // As Compose does: what has ended is started again.
+                        old.started = Instant::now();
+                        old.container.started_at_millis = made.container.started_at_millis;
+                    }
+                    "Running"
+                }
+                Some(old) => {
+                    *old = made;
+                    "Recreated"
+                }
+                None => {
+                    self.running.insert(name.clone(), made);
+                    "Started"
+                }
+            };
+            lines.push(format!(" Container {name}  {word}"));
+        }
+        Ok(lines)
+    }
+
+    fn make(
+        &mut self,
+        project: &ComposeProject,
+        service: &Service,
+        image: &LocalImage,
+        number: u32,
+        name: &str,
+    ) -> Life {
+        self.made += 1;
+        let by_service = || self.behaviours.get(service.name.as_str());
+        let behaviour = self.behaviours.get(&service.image).or_else(by_service);
+        let behaviour = behaviour.cloned().unwrap_or_default();
+        let look = behaviour.look(Duration::ZERO);
+        let container = Container {
+            id: format!("{:064x}", self.made),
+            name: name.to_owned(),
+            service: service.name.clone(),
+            number,
+            one_off: false,
+            state: look.state,
+            health: look.health,
+            health_output: look.output,
+            exit_code: look.exit_code,
+            restarts: look.restarts,
+            image: service.image.clone(),
+            image_id: image.id.clone(),
+            config_hash: sha256(&service.config).replace("sha256:", ""),
+            working_dir: project.directory.display().to_string(),
+            started_at_millis: u64::try_from(self.clock().as_millis()).unwrap_or_default(),
+            ports: Vec::new(),
+        };
+        Life {
+            project: project.name.clone(),
+            container,
+            behaviour,
+            started: Instant::now(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Takes a container away, by name or id.
+    pub(super) fn remove(&mut self, which: &str) {
+        self.running
+            .retain(|name, life| name != which && life.container.id != which);
+    }
+
+    /// A container writes a line.
+    pub(super) fn say(&mut self, container: &str, stream: Stream, text: &str) {
+        let at = self.clock().as_nanos();
+        if let Some(life) = self.running.get_mut(container) {
+            let earlier = life.lines.last().map_or(0, |line| line.at_nanos);
+            life.lines.push(RawLine {
+                stream,
+                // No two lines of a container at the same moment.
+                at_nanos: i64::try_from(at).unwrap_or(i64::MAX).max(earlier + 1),
+                text: text.as_bytes().to_vec(),
+            });
+        }
+    }
+
+    /// What a container has written, by name or id; `None` when it is gone.
+    pub(super) fn lines(&self, which: &str) -> Option<Vec<RawLine>> {
+        let is = |life: &&Life| life.container.name == which || life.container.id == which;
+        self.running
+            .values()
+            .find(is)
+            .map(|life| life.lines.clone())
+    }
+
+    fn clock(&self) -> Duration {
+        EPOCH + self.born.elapsed()
+    }
+}
+
+fn same(old: &Container, new: &Container) -> bool {
+    old.config_hash == new.config_hash && old.image_id == new.image_id
+}
+
+/// `repository:tag`, with the tag that is meant when there is none.
+fn tagged(name: &str) -> String {
+    let reference = Reference::parse(name);
+    format!(
+        "{}:{}",
+        reference.repository,
+        reference.tag.unwrap_or("latest")
+    )
+}
+
+fn sha256(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
