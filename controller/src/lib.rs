@@ -1,1 +1,4 @@
-//! controller.
+//! What the `controller` command is made of: inputs read and checked here, then sent, then shown.
+
+pub mod fleet;
+pub mod suggest;
