@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 mod expand;
+pub(crate) use expand::expand;
 #[cfg(test)]
 mod tests;
 

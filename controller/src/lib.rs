@@ -2,5 +2,7 @@
 
 pub mod dotenv;
 pub mod fleet;
+pub mod shell;
+pub mod stack;
 pub mod suggest;
 pub mod target;

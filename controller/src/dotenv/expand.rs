@@ -48,7 +48,7 @@ fn octal(text: &str) -> Option<(char, &str)> {
 }
 
 /// `text` with every reference replaced by what `lookup` says; an unset one is empty.
-pub(super) fn expand(
+pub(crate) fn expand(
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, &'static str> {
