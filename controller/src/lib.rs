@@ -1,5 +1,6 @@
 //! What the `controller` command is made of: inputs read and checked here, then sent, then shown.
 
+pub mod bundle;
 pub mod dotenv;
 pub mod fleet;
 pub mod shell;

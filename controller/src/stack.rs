@@ -80,7 +80,7 @@ pub enum StackError {
         source: io::Error,
     },
     /// A path that is not inside the stack.
-    #[error("{by} names a file that cannot be shipped")]
+    #[error("a path named by {by} cannot be shipped")]
     Path {
         /// Who names it.
         by: String,
