@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod dotenv;
 pub mod fleet;
+pub mod process;
 pub mod shell;
 pub mod stack;
 pub mod suggest;
