@@ -3,22 +3,23 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use proto::fault::{Fault, FaultKind};
-use proto::id::{ProjectName, StackName};
-use proto::path::{InvalidPath, RelPath};
+use proto::id::ProjectName;
+use proto::path::RelPath;
 use proto::stack::Value;
 
-use crate::dotenv::{DotEnv, DotEnvError, Unresolved};
+use crate::dotenv::DotEnv;
 use crate::fleet::value::Env;
-use crate::fleet::{FILE_NAME, Profile, Stack};
+use crate::fleet::{Profile, Stack};
 use crate::shell::Shell;
 
+mod error;
 mod files;
 mod project;
 #[cfg(test)]
 mod tests;
 mod values;
 
+pub use error::StackError;
 pub use values::ValueError;
 
 /// Larger than any `.env` or Compose file that is read here.
@@ -54,112 +55,6 @@ pub struct Named {
     pub by: String,
 }
 
-/// Why a stack's folder cannot be deployed.
-#[derive(Debug, thiserror::Error)]
-pub enum StackError {
-    /// Not a folder.
-    #[error("stack {stack}: {} is not a folder", folder.display())]
-    NoFolder {
-        /// Which stack.
-        stack: StackName,
-        /// What its `path` means.
-        folder: PathBuf,
-    },
-    /// Nothing that Compose would pick up.
-    #[error("there is no Compose file in {}", .0.display())]
-    NoComposeFile(PathBuf),
-    /// A file that is named but cannot be read.
-    #[error("cannot read {}, named by {by}", path.display())]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Who names it.
-        by: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A path that is not inside the stack.
-    #[error("a path named by {by} cannot be shipped")]
-    Path {
-        /// Who names it.
-        by: String,
-        /// Why not.
-        #[source]
-        source: InvalidPath,
-    },
-    /// The stack's `.env` makes no sense.
-    #[error("{} cannot be read", path.display())]
-    DotEnv {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: DotEnvError,
-    },
-    /// A `COMPOSE_*` variable of `.env` whose value cannot be worked out.
-    #[error("{} cannot be read", path.display())]
-    Unresolved {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Unresolved,
-    },
-    /// No project name can be made of it.
-    #[error("stack {stack}: {name:?}, from {by}, cannot be a Compose project name")]
-    Project {
-        /// Which stack.
-        stack: StackName,
-        /// What was tried.
-        name: String,
-        /// Where it comes from.
-        by: String,
-    },
-    /// A profile that Compose would refuse.
-    #[error("COMPOSE_PROFILES in {file}: {why}")]
-    Profile {
-        /// Which `.env`.
-        file: String,
-        /// Why.
-        why: String,
-    },
-    /// An interpolation value.
-    #[error(transparent)]
-    Value(#[from] ValueError),
-}
-
-impl From<StackError> for Fault {
-    fn from(error: StackError) -> Self {
-        if let StackError::Value(error) = error {
-            return error.into();
-        }
-        let mut fault = Self::new(FaultKind::InvalidStack, error.to_string());
-        if let Some(source) = std::error::Error::source(&error) {
-            fault = fault.because(source);
-        }
-        match error {
-            StackError::NoFolder { stack, .. } => fault.hint(format!(
-                "`path` in [stacks.{stack}] is relative to {FILE_NAME}"
-            )),
-            StackError::NoComposeFile(_) => fault.hint(
-                "Compose looks for compose.yaml, compose.yml, docker-compose.yml and \
-                 docker-compose.yaml; name others with `compose_files`",
-            ),
-            StackError::Path { .. } => {
-                fault.hint("everything a stack needs lies in its folder; move the file there")
-            }
-            StackError::Unresolved { .. } => {
-                fault.hint(format!("write the value out, or say it in {FILE_NAME}"))
-            }
-            StackError::Project { stack, .. } => fault.hint(format!(
-                "set project_name in [stacks.{stack}]: a-z, 0-9, '-' and '_'"
-            )),
-            _ => fault,
-        }
-    }
-}
-
 impl Layout {
     /// Reads the folder of `stack` for a host whose own values are `host_env`.
     ///
@@ -177,26 +72,24 @@ impl Layout {
             Some(named) => read_dotenv(&folder, named, &values)?,
             None => DotEnv::default(),
         };
-        let setting = |name: &str| -> Result<Option<&str>, StackError> {
-            dotenv.get(name).map_err(|source| StackError::Unresolved {
-                path: env_path(&folder, env_file.as_ref()),
-                source: source.clone(),
-            })
+        let settings = Settings {
+            dotenv: &dotenv,
+            folder: &folder,
+            file: env_file
+                .as_ref()
+                .map_or(".env", |named| named.path.as_str()),
         };
-        let env_name = env_file
-            .as_ref()
-            .map_or(".env", |named| named.path.as_str());
         let mut warnings = Vec::new();
-        let separator = setting("COMPOSE_PATH_SEPARATOR")?.unwrap_or(":");
-        let listed = setting("COMPOSE_FILE")?.map(|list| files::Listed {
+        let separator = settings.get("COMPOSE_PATH_SEPARATOR")?.unwrap_or(":");
+        let listed = settings.get("COMPOSE_FILE")?.map(|list| files::Listed {
             list,
             separator,
-            env_file: env_name,
+            env_file: settings.file,
         });
         let compose_files = files::compose_files(stack, &folder, listed, &mut warnings)?;
         let profiles = match &stack.profiles {
             Some(profiles) => profiles.clone(),
-            None => profiles(setting("COMPOSE_PROFILES")?.unwrap_or(""), env_name)?,
+            None => settings.profiles()?,
         };
         let scene = project::Scene {
             stack,
@@ -204,9 +97,9 @@ impl Layout {
             compose_files: &compose_files,
             values: &values,
             dotenv: &dotenv,
-            env_file: env_name,
+            env_file: settings.file,
         };
-        let project = scene.project_name(setting("COMPOSE_PROJECT_NAME")?)?;
+        let project = scene.project_name(settings.get("COMPOSE_PROJECT_NAME")?)?;
         Ok(Self {
             project,
             compose_files,
@@ -220,8 +113,37 @@ impl Layout {
     }
 }
 
-fn env_path(folder: &Path, env_file: Option<&Named>) -> PathBuf {
-    env_file.map_or_else(|| folder.join(".env"), |named| named.path.under(folder))
+/// What a `.env` says to Compose itself.
+struct Settings<'a> {
+    dotenv: &'a DotEnv,
+    folder: &'a Path,
+    /// The `.env`, relative to the folder.
+    file: &'a str,
+}
+
+impl<'a> Settings<'a> {
+    fn get(&self, name: &str) -> Result<Option<&'a str>, StackError> {
+        let found = self.dotenv.get(name);
+        found.map_err(|source| StackError::Unresolved {
+            path: self.folder.join(self.file),
+            source: source.clone(),
+        })
+    }
+
+    fn profiles(&self) -> Result<Vec<String>, StackError> {
+        let text = self.get("COMPOSE_PROFILES")?.unwrap_or("");
+        let names = text.split(',').map(str::trim);
+        names
+            .filter(|name| !name.is_empty())
+            .map(|name| {
+                let refuse = |why| StackError::Profile {
+                    file: self.file.to_owned(),
+                    why,
+                };
+                Ok(name.parse::<Profile>().map_err(refuse)?.into())
+            })
+            .collect()
+    }
 }
 
 fn read_dotenv(folder: &Path, named: &Named, values: &[Value]) -> Result<DotEnv, StackError> {
@@ -235,20 +157,6 @@ fn read_dotenv(folder: &Path, named: &Named, values: &[Value]) -> Result<DotEnv,
 fn value_of<'v>(values: &'v [Value], name: &str) -> Option<&'v str> {
     let found = values.iter().find(|value| value.name.as_str() == name)?;
     Some(&found.text)
-}
-
-fn profiles(text: &str, env_file: &str) -> Result<Vec<String>, StackError> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(|name| {
-            let refuse = |why| StackError::Profile {
-                file: env_file.to_owned(),
-                why,
-            };
-            Ok(name.parse::<Profile>().map_err(refuse)?.into())
-        })
-        .collect()
 }
 
 /// The text of a file that is read here, not only shipped. What is not UTF-8 in it is not looked at.

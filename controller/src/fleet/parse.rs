@@ -10,7 +10,7 @@ use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Problem};
 use super::document::{Item, Placed, Problems, Section, entries, parse, text};
-use super::value::{Document, read_env};
+use super::value::{Document, Env, read_env};
 use super::{Fleet, Host, Profile, Stack, Transport};
 use crate::suggest;
 
@@ -185,17 +185,7 @@ fn read_host(
         known
     };
     let dirs = dir.map(|item| read_dirs(&place, item, &mut of_host, problems));
-    let mut envs = BTreeMap::new();
-    if let Some(item) = env {
-        let place = format!("[hosts.{name}.env]");
-        for (stack, item) in entries::<StackName>(&place, item, problems) {
-            let place = format!("[hosts.{name}.env.{}]", stack.value);
-            let env = read_env(&place, item, document, problems);
-            if of_host(&stack, problems) {
-                envs.insert(stack.value, env);
-            }
-        }
-    }
+    let envs = env.map(|item| read_envs(&name, item, document, &mut of_host, problems));
     Some(Host {
         name,
         address: address?,
@@ -204,8 +194,26 @@ fn read_host(
         stacks: on_host,
         dirs: dirs.unwrap_or_default(),
         transport: transport.unwrap_or_default(),
-        env: envs,
+        env: envs.unwrap_or_default(),
     })
+}
+
+fn read_envs(
+    host: &HostName,
+    item: &Item<'_>,
+    document: &Document<'_>,
+    of_host: &mut dyn FnMut(&Placed<StackName>, &mut Problems) -> bool,
+    problems: &mut Problems,
+) -> BTreeMap<StackName, Env> {
+    let mut envs = BTreeMap::new();
+    for (stack, item) in entries::<StackName>(&format!("[hosts.{host}.env]"), item, problems) {
+        let place = format!("[hosts.{host}.env.{}]", stack.value);
+        let env = read_env(&place, item, document, problems);
+        if of_host(&stack, problems) {
+            envs.insert(stack.value, env);
+        }
+    }
+    envs
 }
 
 fn check_stacks(named: &[Placed<StackName>], stacks: &[Stack], problems: &mut Problems) {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use proto::fault::Fault;
+
 use super::*;
 use crate::fleet::Fleet;
 
