@@ -1,0 +1,293 @@
+//! What is sent of a stack: its description, its files by content, and where each content is read from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::BlobId;
+use proto::path::{InvalidPath, RelPath};
+use proto::stack::{ShippedFile, StackSpec};
+
+use crate::dotenv::DotEnv;
+use crate::fleet::{FILE_NAME, Fleet};
+use crate::shell::Shell;
+use crate::stack::{Layout, StackError, open_regular};
+use crate::target::Selection;
+
+mod digest;
+mod gather;
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use gather::Gatherer;
+
+/// A stack, ready to be staged on a host.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// The description; `files` is complete once the agent's wishes were added.
+    pub spec: StackSpec,
+    /// Every content of `spec.files`.
+    pub content: BTreeMap<BlobId, Source>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+    folder: PathBuf,
+    dotenv: DotEnv,
+}
+
+/// Where a content is read from.
+#[derive(Clone)]
+pub enum Source {
+    /// Small enough to have been kept since it was hashed.
+    Bytes(Arc<[u8]>),
+    /// Read again when it is sent; the agent notices if it has changed since.
+    File(PathBuf),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A shipped file may well be a secret.
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::File(path) => write!(f, "File({})", path.display()),
+        }
+    }
+}
+
+impl Source {
+    /// The content, from its beginning.
+    ///
+    /// # Errors
+    /// When the file has gone or cannot be read any more.
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Self::Bytes(bytes) => Box::new(Cursor::new(Arc::clone(bytes))),
+            Self::File(path) => Box::new(open_regular(path)?),
+        })
+    }
+}
+
+/// Why a stack cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The stack itself.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// A selection of something that `fleet.toml` does not have.
+    #[error("{0} does not run stack {1}")]
+    NotThere(String, String),
+    /// A path that cannot be inside the stack.
+    #[error("a path named by {by} cannot be shipped")]
+    Path {
+        /// Who names it.
+        by: String,
+        /// Why not.
+        #[source]
+        source: InvalidPath,
+    },
+    /// A symlink on the way leads out of the stack.
+    #[error("{path}, named by {by}, leads to {}, outside the stack's folder", target.display())]
+    Outside {
+        /// As it was named.
+        path: String,
+        /// Where it really is.
+        target: PathBuf,
+        /// Who names it.
+        by: String,
+    },
+    /// Neither a file nor a folder.
+    #[error("{path}, named by {by}, is a {kind}; only files and folders can be shipped")]
+    Special {
+        /// As it was named.
+        path: String,
+        /// What it is.
+        kind: &'static str,
+        /// Who names it.
+        by: String,
+    },
+    /// A folder where a file is needed.
+    #[error("{path}, named by {by}, is a folder")]
+    Folder {
+        /// As it was named.
+        path: String,
+        /// Who names it.
+        by: String,
+    },
+    /// Not there, or not to be read.
+    #[error("cannot read {path}, named by {by}")]
+    Unreadable {
+        /// As it was named.
+        path: String,
+        /// Who names it.
+        by: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Too many files.
+    #[error("stack {stack} would ship {count} files; {limit} is the most")]
+    TooMany {
+        /// Which stack.
+        stack: String,
+        /// How many, or `more than …`.
+        count: String,
+        /// How many are allowed.
+        limit: usize,
+        /// The fullest folders.
+        most: Vec<String>,
+    },
+    /// Too many bytes.
+    #[error("stack {stack} would ship {size} of files; {limit} is the most")]
+    TooLarge {
+        /// Which stack.
+        stack: String,
+        /// How much.
+        size: String,
+        /// How much is allowed.
+        limit: String,
+        /// The largest files and folders.
+        most: Vec<String>,
+    },
+}
+
+impl From<BundleError> for Fault {
+    fn from(error: BundleError) -> Self {
+        if let BundleError::Stack(error) = error {
+            return error.into();
+        }
+        let mut fault = Self::new(FaultKind::InvalidStack, error.to_string());
+        if let Some(source) = std::error::Error::source(&error) {
+            fault = fault.because(source);
+        }
+        match error {
+            BundleError::Path { .. } | BundleError::Outside { .. } => {
+                fault.hint("everything a stack needs lies in its folder; move the file there")
+            }
+            BundleError::TooMany { most, .. } | BundleError::TooLarge { most, .. } => {
+                fault.output(most).hint(format!(
+                    "data belongs on the host: use an absolute path or a volume, or narrow `ship` in {FILE_NAME}"
+                ))
+            }
+            _ => fault,
+        }
+    }
+}
+
+impl Bundle {
+    /// Reads the selected stack for the selected host: what is known to be needed before the agent has
+    /// looked into the Compose files.
+    ///
+    /// # Errors
+    /// When the stack is not in order, or has files that cannot be shipped.
+    pub fn new(fleet: &Fleet, selection: &Selection, shell: &Shell) -> Result<Self, BundleError> {
+        let found = fleet
+            .host(&selection.host)
+            .zip(fleet.stack(&selection.stack));
+        let Some((host, stack)) = found else {
+            let (host, stack) = (selection.host.to_string(), selection.stack.to_string());
+            return Err(BundleError::NotThere(host, stack));
+        };
+        let layout = Layout::read(stack, host.env.get(&stack.name), shell)?;
+        let mut gatherer = Gatherer::new(&layout.folder)?;
+        for named in layout.compose_files.iter().chain(&layout.env_file) {
+            gatherer.file(named)?;
+        }
+        let mut warnings = layout.warnings;
+        for glob in &stack.ship {
+            let by = format!("ship of [stacks.{}] in {FILE_NAME}", stack.name);
+            if !gatherer.glob(glob, &by)? {
+                warnings.push(format!("{by}: {:?} matches no file", glob.glob()));
+            }
+        }
+        let path = |named: crate::stack::Named| named.path;
+        let spec = StackSpec {
+            stack: stack.name.clone(),
+            project: layout.project,
+            compose_files: layout.compose_files.into_iter().map(path).collect(),
+            env_file: layout.env_file.map(path),
+            profiles: layout.profiles,
+            values: layout.values,
+            allow_undefined: stack.allow_undefined.clone(),
+            files: Vec::new(),
+        };
+        let mut bundle = Self {
+            spec,
+            content: BTreeMap::new(),
+            warnings,
+            folder: layout.folder,
+            dotenv: layout.dotenv,
+        };
+        bundle.take(gatherer)?;
+        Ok(bundle)
+    }
+
+    /// Adds those of `paths` that exist, folders with everything in them, and returns what was not in
+    /// the bundle before.
+    ///
+    /// # Errors
+    /// When one of them leads out of the stack, cannot be read, or makes the bundle too large.
+    pub fn add_wanted(&mut self, paths: &[String]) -> Result<Vec<ShippedFile>, BundleError> {
+        let mut gatherer = Gatherer::new(&self.folder)?;
+        for path in paths {
+            gatherer.wanted(path, "the Compose files")?;
+        }
+        self.take(gatherer)
+    }
+
+    /// Of `names`, those that the operator's shell sets to something else than what the deploy will use:
+    /// plain Compose would have taken them from there.
+    pub fn only_in_shell<'n>(
+        &self,
+        shell: &Shell,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Vec<&'n str> {
+        let used = |name: &str| {
+            let value = self
+                .spec
+                .values
+                .iter()
+                .find(|value| value.name.as_str() == name);
+            let value = value.map(|value| value.text.as_str());
+            // Compose itself sets this one from `-p`.
+            let project = (name == "COMPOSE_PROJECT_NAME").then(|| self.spec.project.as_str());
+            value
+                .or(project)
+                .or_else(|| self.dotenv.get(name).ok().flatten())
+        };
+        names
+            .into_iter()
+            .filter(|name| shell.get(name).is_some_and(|set| used(name) != Some(set)))
+            .collect()
+    }
+
+    /// Hashes what was gathered and is new.
+    fn take(&mut self, gatherer: Gatherer) -> Result<Vec<ShippedFile>, BundleError> {
+        let mut found = gatherer.finish();
+        let known = |path: &RelPath| self.spec.files.binary_search_by(|file| file.path.cmp(path));
+        found.retain(|path, _| known(path).is_err());
+        let stack = self.spec.stack.as_str();
+        limits::check(stack, &self.spec.files, &found)?;
+        let mut added = Vec::with_capacity(found.len());
+        for (path, found) in found {
+            let (blob, size, source) = digest::read(&found.real).map_err(|source| {
+                let (path, by) = (path.to_string(), found.by);
+                BundleError::Unreadable { path, by, source }
+            })?;
+            added.push(ShippedFile {
+                path,
+                mode: found.mode,
+                size,
+                blob,
+            });
+            self.content.entry(blob).or_insert(source);
+        }
+        self.spec.files.extend(added.iter().cloned());
+        self.spec.files.sort_by(|a, b| a.path.cmp(&b.path));
+        // A file that grew while it was read counts with what was read.
+        limits::check(stack, &self.spec.files, &BTreeMap::new())?;
+        Ok(added)
+    }
+}

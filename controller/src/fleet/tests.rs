@@ -1,0 +1,209 @@
+//! What a reader of `fleet.toml`'s errors sees.
+
+use super::value::ValueSource;
+use super::*;
+use proptest::prelude::*;
+
+const GOOD: &str = r#"
+[fleet]
+name = "opq"
+ca   = "ca.pem"
+crl  = "revoked.crl"
+
+[hosts.emilia]
+address = "emilia.example.org:7433"
+ssh     = "opquser@emilia.example.org:29862"
+labels  = ["cloud"]
+stacks  = ["opq", "portal"]
+dir     = { portal = "/home/opquser/portal" }
+
+[hosts.b]
+address = "10.0.0.2"
+stacks  = ["opq"]
+
+[stacks.opq]
+path = "opq"
+inherit = ["DOCKER_IMAGE_TAG"]
+ship = ["conf/**/*.yml"]
+
+[stacks.portal]
+path = "portal"
+compose_files = ["docker-compose.yaml", "./docker-compose.prod.yaml"]
+env_file = "prod.env"
+profiles = ["web"]
+project_name = "truenth"
+allow_undefined = ["EXTRA"]
+
+[stacks.opq.env]
+NGINX_SERVER_NAME = "emilia.example.org"
+PORT = 8_080
+DEBUG = true
+MAKAI_SETTINGS = { file = "config/makai.json" }
+PUBLIC = { file = "/etc/hosts", secret = false }
+DB_PASSWORD = { command = ["pass", "show", "opq/db"] }
+TOKEN = { env = "CI_TOKEN" }
+
+[hosts.emilia.env.opq]
+VIEW_PORT = "8888"
+"#;
+
+fn parse(text: &str) -> Result<Fleet, FleetError> {
+    Fleet::parse(Path::new("/srv/fleet/fleet.toml"), text)
+}
+
+/// What the operator would read.
+fn shown(body: &str) -> String {
+    let text = format!("[fleet]\nname = \"f\"\nca = \"ca.pem\"\n{body}");
+    let fault = Fault::from(parse(&text).unwrap_err());
+    let hints = fault.hints.iter().map(|hint| format!("hint: {hint}"));
+    let lines = [fault.what].into_iter().chain(fault.output).chain(hints);
+    lines
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("/srv/fleet/", "")
+}
+
+#[test]
+fn the_documented_file_is_read_whole() {
+    let fleet = parse(GOOD).unwrap();
+    assert_eq!(fleet.ca, Path::new("/srv/fleet/ca.pem"));
+    let hosts: Vec<_> = fleet.hosts.iter().map(|host| host.name.as_str()).collect();
+    assert_eq!(hosts, ["emilia", "b"], "the order of the file is kept");
+    let emilia = &fleet.hosts[0];
+    assert_eq!(emilia.ssh.as_ref().unwrap().address.port, 29862);
+    assert_eq!(emilia.env[&"opq".parse().unwrap()].len(), 1);
+    assert_eq!(
+        emilia.dirs[&"portal".parse().unwrap()],
+        Path::new("/home/opquser/portal")
+    );
+    let portal = fleet.stack(&"portal".parse().unwrap()).unwrap();
+    assert_eq!(portal.compose_files[1].as_str(), "docker-compose.prod.yaml");
+    assert_eq!(portal.profiles.as_deref(), Some(&["web".to_owned()][..]));
+}
+
+#[test]
+fn values_say_where_they_come_from_and_whether_they_are_secret() {
+    let fleet = parse(GOOD).unwrap();
+    let env = &fleet.stacks[0].env;
+    let of = |name: &str| &env[&name.parse::<VarName>().unwrap()];
+    let text = |text: &str| ValueSource::Text(text.to_owned());
+    assert_eq!(of("PORT").source, text("8080"));
+    assert_eq!(of("DEBUG").source, text("true"));
+    let makai = PathBuf::from("/srv/fleet/config/makai.json");
+    assert_eq!(of("MAKAI_SETTINGS").source, ValueSource::File(makai));
+    assert_eq!(of("MAKAI_SETTINGS").line, 35);
+    for (name, secret) in [
+        ("PORT", false),
+        ("MAKAI_SETTINGS", true),
+        ("PUBLIC", false),
+        ("DB_PASSWORD", true),
+        ("TOKEN", true),
+    ] {
+        assert_eq!(of(name).secret, secret, "{name}");
+    }
+}
+
+#[test]
+fn errors_show_the_line_and_what_to_do() {
+    let stack = "[stacks.opq]\npath = \"opq\"\n";
+    let host = "[hosts.a]\naddress = \"a:1\"\n";
+    let cases = [
+        ("unknown keys", format!("{host}label = [\"x\"]\n")),
+        (
+            "unknown section",
+            "[host.a]\naddress = \"a:1\"\n".to_owned(),
+        ),
+        (
+            "not yet a key",
+            format!("{stack}[[stacks.opq.hooks.before]]\nrun = [\"x\"]\n"),
+        ),
+        (
+            "two wrong types",
+            "[hosts.a]\naddress = 7433\nlabels = \"cloud\"\n".to_owned(),
+        ),
+        (
+            "a number that is a version",
+            format!("{stack}[stacks.opq.env]\nTAG = 1.10\n"),
+        ),
+        (
+            "duplicate host",
+            format!("{host}[hosts.a]\naddress = \"b:1\"\n"),
+        ),
+        ("duplicate word", format!("{host}labels = [\"x\", \"x\"]\n")),
+        (
+            "dangling stack",
+            format!("{stack}{host}stacks = [\"opk\"]\n"),
+        ),
+        (
+            "values for a stack not there",
+            format!("{stack}{host}[hosts.a.env.opq]\nX = \"1\"\n"),
+        ),
+        (
+            "bad name",
+            "[hosts.\"Emilia 1\"]\naddress = \"a:1\"\n".to_owned(),
+        ),
+        (
+            "reserved host name",
+            "[hosts.all]\naddress = \"a:1\"\n".to_owned(),
+        ),
+        ("path that leaves", format!("{stack}ship = [\"../x\"]\n")),
+        (
+            "reserved variable",
+            format!("{stack}[stacks.opq.env]\nDOCKER_HOST = \"x\"\n"),
+        ),
+        ("ssh", format!("{host}transport = \"ssh\"\n")),
+        ("dir without a stack", format!("{host}dir = \"/srv\"\n")),
+        (
+            "two sources",
+            format!("{stack}env.A = {{ file = \"x\", env = \"Y\" }}\n"),
+        ),
+        ("no source", format!("{stack}env.A = {{ fil = \"x\" }}\n")),
+        (
+            "syntax",
+            "[hosts.a\naddress = \"a:1\"\nnonsense = 1\n".to_owned(),
+        ),
+        (
+            "one project twice on a host",
+            format!(
+                "{stack}project_name = \"p\"\n[stacks.b]\npath = \"opq\"\nproject_name = \"p\"\n{host}stacks = [\"opq\", \"b\"]\n"
+            ),
+        ),
+    ];
+    let shown = cases.map(|(title, body)| format!("== {title}\n{}\n", shown(&body)));
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn missing_sections_are_named() {
+    let text = |error: FleetError| error.to_string();
+    assert!(text(parse("").unwrap_err()).contains("lacks `fleet`"));
+    assert!(text(parse("[fleet]\nca = \"x\"\n").unwrap_err()).contains("lacks `name`"));
+}
+
+#[test]
+fn the_file_is_found_by_walking_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join("a/b/c");
+    std::fs::create_dir_all(&deep).unwrap();
+    let file = dir.path().join("a").join(FILE_NAME);
+    std::fs::write(&file, GOOD).unwrap();
+    assert_eq!(Fleet::find(&deep, None).unwrap(), file);
+    assert_eq!(Fleet::find(dir.path(), Some(Path::new("a"))).unwrap(), file);
+    assert_eq!(Fleet::load(&file).unwrap().hosts.len(), 2);
+    assert!(matches!(
+        Fleet::load(dir.path()),
+        Err(FleetError::Unreadable(..))
+    ));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn no_text_makes_the_reader_panic(cut in 0usize..900, insert in "[\\[\\]{}='\"a-z.\n#0-9 ]{0,12}") {
+        let (before, after) = GOOD.split_at_checked(cut).unwrap_or((GOOD, ""));
+        let text = format!("{before}{insert}{after}");
+        if let Err(error) = parse(&text) {
+            prop_assert!(!Fault::from(error).what.is_empty());
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Interpolation values: which source wins for each name, and what it says.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use proto::fault::{Fault, FaultKind};
+use proto::limits::{VALUE_BYTES, VALUES_BYTES};
+use proto::stack::{InvalidValue, Value, VarName};
+
+use super::open_regular;
+use crate::fleet::value::{Env, ValueSource, ValueSpec};
+use crate::fleet::{FILE_NAME, Stack};
+use crate::shell::Shell;
+
+/// Why a value cannot be had. Never shows one.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueError {
+    /// The file is missing or unreadable.
+    #[error("the value of {name} cannot be read from {} ({FILE_NAME} line {line})", path.display())]
+    File {
+        /// Whose value.
+        name: VarName,
+        /// Where it should be.
+        path: PathBuf,
+        /// Who says so.
+        line: usize,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// `{ env = … }` names a variable that is not set.
+    #[error(
+        "the value of {name} comes from the shell's {from}, which is not set ({FILE_NAME} line {line})"
+    )]
+    NotSet {
+        /// Whose value.
+        name: VarName,
+        /// The shell's variable.
+        from: String,
+        /// Who says so.
+        line: usize,
+    },
+    /// `{ command = … }`.
+    #[error(
+        "the value of {name} comes from a command, which is not available yet ({FILE_NAME} line {line})"
+    )]
+    Command {
+        /// Whose value.
+        name: VarName,
+        /// Who says so.
+        line: usize,
+    },
+    /// No environment could carry it.
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+    /// All of them together.
+    #[error("the values of stack {stack} have {size} bytes together; {VALUES_BYTES} is the most")]
+    TooMuch {
+        /// Which stack.
+        stack: String,
+        /// How much.
+        size: usize,
+        /// The largest, by name.
+        largest: Vec<(VarName, usize)>,
+    },
+}
+
+impl From<ValueError> for Fault {
+    fn from(error: ValueError) -> Self {
+        let mut fault = Self::new(FaultKind::InvalidStack, error.to_string());
+        if let Some(source) = std::error::Error::source(&error) {
+            fault = fault.because(source);
+        }
+        match error {
+            ValueError::File { .. } => fault.hint(format!(
+                "a relative path starts at the folder of {FILE_NAME}"
+            )),
+            ValueError::NotSet { from, .. } => fault.hint(format!("set {from} in the shell")),
+            // By way of the environment: an argument could be read by every user of the machine.
+            ValueError::Command { name, .. } => fault.hint(format!(
+                "until then, run it in the shell: {name}=\"$(COMMAND)\" controller … --env {name}"
+            )),
+            ValueError::TooMuch { largest, .. } => {
+                let show = |(name, size): &(VarName, usize)| format!("{size:>9}  {name}");
+                fault.output(largest.iter().map(show))
+            }
+            ValueError::Invalid(_) => fault,
+        }
+    }
+}
+
+/// The stack's values for a host, sorted by name. Of several sources for one name the nearest to the
+/// operator wins: `--env`, then `inherit`, then the host's own, then the stack's.
+pub(super) fn resolve(
+    stack: &Stack,
+    host_env: Option<&Env>,
+    shell: &Shell,
+) -> Result<Vec<Value>, ValueError> {
+    let mut specs: BTreeMap<&VarName, &ValueSpec> = stack.env.iter().collect();
+    specs.extend(host_env.into_iter().flatten());
+
+    let mut texts: BTreeMap<&VarName, &str> = BTreeMap::new();
+    for name in &stack.inherit {
+        texts.extend(shell.get(name.as_str()).map(|text| (name, text)));
+    }
+    texts.extend(
+        shell
+            .named()
+            .iter()
+            .map(|(name, text)| (name, text.as_str())),
+    );
+
+    let mut values = Vec::new();
+    // What was given by hand is not looked up as well: a missing file or variable does not matter then.
+    for (name, spec) in specs.iter().filter(|(name, _)| !texts.contains_key(*name)) {
+        let text = look_up(name, spec, shell)?;
+        values.push(Value::new((*name).clone(), text, spec.secret)?);
+    }
+    for (name, text) in texts {
+        // A secret stays one wherever its value comes from this time.
+        let secret = specs.get(name).is_some_and(|spec| spec.secret);
+        values.push(Value::new(name.clone(), text.to_owned(), secret)?);
+    }
+    values.sort_by(|a, b| a.name.cmp(&b.name));
+    check_size(stack, &values)?;
+    Ok(values)
+}
+
+fn look_up(name: &VarName, spec: &ValueSpec, shell: &Shell) -> Result<String, ValueError> {
+    let line = spec.line;
+    let name = || name.clone();
+    match &spec.source {
+        ValueSource::Text(text) => Ok(text.clone()),
+        ValueSource::Env(from) => {
+            let set = shell.get(from).map(str::to_owned);
+            set.ok_or_else(|| ValueError::NotSet {
+                name: name(),
+                from: from.clone(),
+                line,
+            })
+        }
+        ValueSource::Command(_) => Err(ValueError::Command { name: name(), line }),
+        ValueSource::File(path) => match read_value(path) {
+            Ok(Content::Text(text)) => Ok(text),
+            Ok(Content::TooLong(size)) => {
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
+                let name = name().as_str().to_owned();
+                Err(InvalidValue::TooLong(name, size).into())
+            }
+            Err(source) => Err(ValueError::File {
+                name: name(),
+                path: path.clone(),
+                line,
+                source,
+            }),
+        },
+    }
+}
+
+enum Content {
+    Text(String),
+    TooLong(u64),
+}
+
+/// The file's bytes as they are, a final newline included: what the file says is what is passed on.
+fn read_value(path: &Path) -> io::Result<Content> {
+    let file = open_regular(path)?;
+    let size = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    file.take(VALUE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > VALUE_BYTES {
+        return Ok(Content::TooLong(size.max(bytes.len() as u64)));
+    }
+    let not_text = |_| io::Error::other("it is not UTF-8 text");
+    String::from_utf8(bytes)
+        .map(Content::Text)
+        .map_err(not_text)
+}
+
+fn check_size(stack: &Stack, values: &[Value]) -> Result<(), ValueError> {
+    let size = values.iter().map(|value| value.text.len()).sum::<usize>();
+    if size <= VALUES_BYTES {
+        return Ok(());
+    }
+    let sized = |value: &Value| (value.name.clone(), value.text.len());
+    let mut largest: Vec<(VarName, usize)> = values.iter().map(sized).collect();
+    largest.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    largest.truncate(5);
+    let stack = stack.name.to_string();
+    Err(ValueError::TooMuch {
+        stack,
+        size,
+        largest,
+    })
+}
