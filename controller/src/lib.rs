@@ -1,3 +1,4 @@
 //! controller.
 
 pub mod exit;
+pub mod terminal;
