@@ -1,4 +1,5 @@
 //! controller.
 
+pub mod error;
 pub mod exit;
 pub mod terminal;
