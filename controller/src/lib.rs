@@ -1,5 +1,6 @@
 //! controller.
 
+pub mod cli;
 pub mod error;
 pub mod exit;
 pub mod terminal;
