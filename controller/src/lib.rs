@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod error;
+pub mod event;
 pub mod exit;
 pub mod terminal;

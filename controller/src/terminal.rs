@@ -135,11 +135,23 @@ impl Terminal {
     }
 
     /// One JSON object on a line of standard output.
+    ///
+    /// # Errors
+    /// When the value has no JSON form.
     pub fn json(&self, value: &impl Serialize) -> Result<(), Fault> {
-        let text = to_json(value)?;
-        self.bulk(text.as_bytes());
-        self.bulk(b"\n");
+        self.json_kept(value)?;
         self.flush();
+        Ok(())
+    }
+
+    /// The same, kept back until [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// When the value has no JSON form.
+    pub fn json_kept(&self, value: &impl Serialize) -> Result<(), Fault> {
+        let mut text = to_json(value)?;
+        text.push('\n');
+        self.bulk(text.as_bytes());
         Ok(())
     }
 

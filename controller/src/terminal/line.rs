@@ -67,6 +67,13 @@ impl Line {
         self
     }
 
+    /// The line with another one behind it.
+    #[must_use]
+    pub fn append(mut self, other: Self) -> Self {
+        self.parts.extend(other.parts);
+        self
+    }
+
     /// The line with blanks up to a column; nothing when it is already longer.
     #[must_use]
     pub fn pad_to(self, column: usize) -> Self {
