@@ -1,7 +1,9 @@
 //! controller.
 
+pub mod board;
 pub mod cli;
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod render;
 pub mod terminal;
