@@ -32,6 +32,8 @@ pub enum End {
     },
     /// Nothing had to be done.
     Unchanged,
+    /// The controller was asked not to follow.
+    Detached,
     /// The controller left.
     Left,
     /// It ended without a verdict.
@@ -135,9 +137,11 @@ impl Site {
             Own::LinkLost { why } => self.lost = Some(why.clone()),
             Own::LinkRestored => self.lost = None,
             Own::Unchanged => self.end = Some(End::Unchanged),
+            Own::Detached { .. } => self.end = Some(End::Detached),
             Own::Left { deploy } => {
                 self.deploy = self.deploy.or(*deploy);
-                self.end = Some(End::Left);
+                // Whoever leaves just after the verdict has seen it.
+                self.end.get_or_insert(End::Left);
             }
             Own::Broke { fault } => self.end = Some(End::Broke(fault.clone())),
         }
@@ -242,7 +246,7 @@ impl Site {
     pub fn exit(&self) -> Option<Exit> {
         Some(match self.end.as_ref()? {
             End::Judged { outcome, state, .. } => Exit::of_ending(*outcome, *state),
-            End::Unchanged => Exit::Done,
+            End::Unchanged | End::Detached => Exit::Done,
             End::Left => Exit::Left,
             End::Broke(fault) => fault.kind.into(),
         })
@@ -254,7 +258,7 @@ impl Site {
         let fault = match self.end.as_ref()? {
             End::Judged { fault, .. } => fault.as_ref()?,
             End::Broke(fault) => fault,
-            End::Unchanged | End::Left => return None,
+            End::Unchanged | End::Detached | End::Left => return None,
         };
         Some(Failure::on(&self.place.host, fault.clone()))
     }

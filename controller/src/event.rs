@@ -85,6 +85,11 @@ pub enum Own {
     LinkRestored,
     /// Nothing had to be done.
     Unchanged,
+    /// The controller was asked not to follow; the deploy goes on.
+    Detached {
+        /// Its id.
+        deploy: DeployId,
+    },
     /// The controller left; the deploy goes on.
     Left {
         /// Its id, where there is one yet.

@@ -5,5 +5,6 @@ pub mod cli;
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod fleet_run;
 pub mod render;
 pub mod terminal;

@@ -11,6 +11,7 @@ mod tree;
 mod words;
 
 use crate::board::Board;
+use crate::error::Failure;
 use crate::event::{FleetEvent, Place};
 use crate::terminal::Terminal;
 
@@ -23,12 +24,15 @@ pub enum Kind {
     Human,
     /// One JSON object per event.
     Json,
+    /// Nothing but failures: the result is written by whoever asked.
+    Quiet,
 }
 
 enum Drawer {
     Live(live::Live),
     Plain,
     Json,
+    Quiet,
 }
 
 /// The screen of one command that works in several places.
@@ -36,6 +40,8 @@ pub struct Screen {
     terminal: Terminal,
     board: Board,
     drawer: Drawer,
+    /// Whose failure has been told already.
+    told: Vec<Place>,
 }
 
 impl Screen {
@@ -44,6 +50,7 @@ impl Screen {
     pub fn new(terminal: &Terminal, kind: Kind, places: impl IntoIterator<Item = Place>) -> Self {
         let drawer = match kind {
             Kind::Json => Drawer::Json,
+            Kind::Quiet => Drawer::Quiet,
             Kind::Human if terminal.can_redraw() => Drawer::Live(live::Live::new(terminal.clone())),
             Kind::Human => Drawer::Plain,
         };
@@ -51,6 +58,7 @@ impl Screen {
             terminal: terminal.clone(),
             board: Board::new(places),
             drawer,
+            told: Vec::new(),
         }
     }
 
@@ -72,6 +80,27 @@ impl Screen {
             }
             // What has no JSON form cannot be built from these types; losing the line beats losing the deploy.
             Drawer::Json => self.terminal.json(event).unwrap_or_default(),
+            Drawer::Quiet => {}
+        }
+    }
+
+    /// Takes the live part off the terminal until the next event, for a prompt or a text of its own.
+    pub fn pause(&mut self) {
+        if let Drawer::Live(live) = &mut self.drawer {
+            live.pause();
+        }
+    }
+
+    /// Tells in full what has failed so far, once.
+    pub fn tell_failures(&mut self) {
+        let sites = self.board.sites().iter();
+        let new = sites.filter(|site| !self.told.contains(&site.place));
+        let failures: Vec<_> = new
+            .filter_map(|site| Some((site.place.clone(), site.failure()?)))
+            .collect();
+        for (place, failure) in failures {
+            tell(&self.terminal, &failure);
+            self.told.push(place);
         }
     }
 
@@ -90,36 +119,35 @@ impl Screen {
 
     /// Takes the live part off the terminal and gives back what is known.
     #[must_use]
-    pub fn close(self) -> Board {
-        if let Drawer::Live(live) = self.drawer {
-            live.clear();
-        }
+    pub fn close(mut self) -> Board {
+        self.pause();
         self.board
     }
 
     /// Closes and tells how each place ended: a line each, and every failure in full on standard error.
     #[must_use]
-    pub fn finish(self) -> Board {
-        let json = matches!(self.drawer, Drawer::Json);
-        let terminal = self.terminal.clone();
-        let board = self.close();
-        if !json {
-            for line in summary::lines(&board) {
-                terminal.say(line);
+    pub fn finish(mut self) -> Board {
+        self.pause();
+        if matches!(self.drawer, Drawer::Live(_) | Drawer::Plain) {
+            for line in summary::lines(&self.board) {
+                self.terminal.say(line);
             }
         }
-        tell_failures(&terminal, &board);
-        board
+        self.tell_failures();
+        self.board
+    }
+}
+
+fn tell(terminal: &Terminal, failure: &Failure) {
+    for line in failure.lines() {
+        terminal.note(line);
     }
 }
 
 /// Every failure in full on standard error.
 pub fn tell_failures(terminal: &Terminal, board: &Board) {
-    for failure in board.sites().iter().filter_map(crate::board::Site::failure) {
-        for line in failure.lines() {
-            terminal.note(line);
-        }
-    }
+    let failures = board.sites().iter().filter_map(crate::board::Site::failure);
+    failures.for_each(|failure| tell(terminal, &failure));
 }
 
 #[cfg(test)]

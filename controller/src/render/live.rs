@@ -89,10 +89,9 @@ impl Live {
         }
     }
 
-    pub(super) fn clear(self) {
-        for row in &self.rows {
-            row.finish_and_clear();
-        }
+    /// Takes every row away; the next draw brings them back.
+    pub(super) fn pause(&mut self) {
+        self.set_rows(&[]);
         self.screen.clear().ok();
     }
 }

@@ -40,6 +40,7 @@ fn own_line(own: &Own) -> Option<Line> {
         Own::Connected { .. } | Own::Uploading { .. } | Own::Planned { .. } | Own::Unchanged => {
             return None;
         }
+        Own::Detached { .. } => return None,
         Own::Submitted { deploy } => Line::from("submitted as deploy ").text(deploy.to_string()),
         Own::LinkLost { why } => Line::new()
             .toned(Tone::Warn, "link lost")

@@ -85,6 +85,8 @@ pub(super) fn site(site: &Site) -> (String, Tone) {
             ..
         }) => ending(*how, *at),
         Some(End::Unchanged) => ("nothing to change".to_owned(), Tone::Good),
+        Some(End::Detached) => ("left running as asked".to_owned(), Tone::Good),
+        Some(End::Left) if site.deploy.is_none() => ("not begun".to_owned(), Tone::Warn),
         Some(End::Left) => ("left running".to_owned(), Tone::Warn),
         Some(End::Broke(_)) => ("failed".to_owned(), Tone::Bad),
         None => going_on(site),
