@@ -318,3 +318,6 @@ async fn call<T>(
         Err(_) => Err(fault::silent(what, limit)),
     }
 }
+
+#[cfg(test)]
+mod tests;
