@@ -26,6 +26,7 @@ pub mod exit;
 pub mod fleet_run;
 pub mod link;
 pub mod render;
+pub mod start;
 pub mod terminal;
 
 #[cfg(test)]
