@@ -184,10 +184,13 @@ pub fn tell(terminal: &Terminal, failure: &Failure) {
 pub fn version(args: &VersionArgs, terminal: &Terminal) -> Result<Exit, Fault> {
     let protocol = proto::hello::PROTOCOL;
     match args.output.output {
-        Output::Table => terminal.say(format!(
-            "controller {VERSION}, protocol {} to {}",
-            protocol.min, protocol.max
-        )),
+        Output::Table if protocol.min == protocol.max => {
+            terminal.say(format!("controller {VERSION}, protocol {}", protocol.max));
+        }
+        Output::Table => {
+            let proto::hello::ProtocolRange { min, max } = protocol;
+            terminal.say(format!("controller {VERSION}, protocols {min} to {max}"));
+        }
         Output::Json | Output::Jsonl => terminal.json(&serde_json::json!({
             "version": VERSION,
             "protocol": protocol,

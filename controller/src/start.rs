@@ -54,16 +54,15 @@ pub fn start(words: impl IntoIterator<Item = OsString>, parts: &dyn Parts) -> Ex
     };
     // The hook has told the panic itself; this makes it the documented code.
     let done = catch_unwind(AssertUnwindSafe(|| dispatch(cli, parts, &terminal)));
-    let exit = match done {
-        Ok(Ok(exit)) => exit,
-        Ok(Err(failure)) => {
-            command::tell(&terminal, &failure);
-            failure.exit()
-        }
-        Err(_) => Exit::Defect,
+    let done = match done {
+        Ok(Ok(exit)) => terminal.finish().map(|()| exit).map_err(Failure::from),
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => Ok(Exit::Defect),
     };
-    terminal.flush();
-    exit
+    done.unwrap_or_else(|failure| {
+        command::tell(&terminal, &failure);
+        failure.exit()
+    })
 }
 
 fn show(terminal: &Terminal, stop: &Stop) -> Exit {

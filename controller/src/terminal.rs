@@ -34,6 +34,22 @@ struct Streams {
     err: Box<dyn Write + Send>,
     /// The reader of standard output has gone: from then on, writing there does nothing.
     out_gone: bool,
+    /// Something else than that was wrong, such as a full disk.
+    out_failed: Option<io::Error>,
+}
+
+impl Streams {
+    fn out(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        if self.out_gone {
+            return;
+        }
+        if let Err(error) = write(&mut self.out) {
+            self.out_gone = true;
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.out_failed = Some(error);
+            }
+        }
+    }
 }
 
 /// The terminal, or what stands in for it. Clones share the same streams.
@@ -78,6 +94,7 @@ impl Terminal {
             out,
             err,
             out_gone: false,
+            out_failed: None,
         };
         Self {
             streams: Arc::new(Mutex::new(streams)),
@@ -157,17 +174,25 @@ impl Terminal {
 
     /// Bytes to standard output as they are, kept back until [`flush`](Self::flush).
     pub fn bulk(&self, bytes: &[u8]) {
-        let mut streams = self.lock();
-        if !streams.out_gone && streams.out.write_all(bytes).is_err() {
-            streams.out_gone = true;
-        }
+        self.lock().out(|out| out.write_all(bytes));
     }
 
     /// Sends on what was kept back.
     pub fn flush(&self) {
-        let mut streams = self.lock();
-        if !streams.out_gone && streams.out.flush().is_err() {
-            streams.out_gone = true;
+        self.lock().out(|out| out.flush());
+    }
+
+    /// Sends on what was kept back, and tells whether all that was printed has arrived or its reader had gone.
+    ///
+    /// # Errors
+    /// When it could not be written for another reason.
+    pub fn finish(&self) -> Result<(), Fault> {
+        self.flush();
+        match self.lock().out_failed.take() {
+            None => Ok(()),
+            Some(error) => Err(
+                Fault::new(FaultKind::Failed, "standard output cannot be written").because(&error),
+            ),
         }
     }
 
@@ -285,26 +310,37 @@ mod tests {
         }
     }
 
+    struct Closed(io::ErrorKind);
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn over(out: Closed) -> Terminal {
+        let (input, err) = (Box::new(io::empty()), Box::new(io::sink()));
+        Terminal::over(Look::default(), input, Box::new(out), err)
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error() {
+        let terminal = over(Closed(io::ErrorKind::StorageFull));
+        terminal.say("one");
+        let fault = terminal.finish().unwrap_err();
+        assert_eq!(fault.what, "standard output cannot be written");
+    }
+
     #[test]
     fn a_reader_that_leaves_is_no_error() {
-        struct Closed;
-        impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let terminal = Terminal::over(
-            Look::default(),
-            Box::new(io::empty()),
-            Box::new(Closed),
-            Box::new(io::sink()),
-        );
+        let terminal = over(Closed(io::ErrorKind::BrokenPipe));
         terminal.say("one");
         terminal.say("two");
         assert!(terminal.is_gone());
+        assert_eq!(terminal.finish(), Ok(()));
     }
 
     #[test]

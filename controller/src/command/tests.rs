@@ -264,6 +264,29 @@ async fn ctrl_c_before_anything_was_submitted_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_second_ctrl_c_leaves_at_once_and_says_what_is_not_known() {
+    let (host, fleet) = one(Script {
+        lose_answers: usize::MAX,
+        ..Script::of("emilia")
+    });
+    let capture = Capture::new("");
+    let context = context(&capture, Look::default(), &fleet);
+    let (ran, ()) = tokio::join!(run_in("deploy emilia --yes", &context, &capture), async {
+        while host.seen().deploys.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        context.leave.press();
+        context.leave.press();
+    });
+    assert_eq!(ran.exit, Exit::Left);
+    insta::assert_snapshot!(ran.err, @r"
+    left before the answer: the deploy may run or may not have begun
+      follow it:  controller attach emilia/opq
+      cancel it:  controller cancel emilia/opq
+    ");
+}
+
+#[tokio::test]
 async fn a_detached_deploy_ends_with_0_and_says_how_to_come_back() {
     let (host, fleet) = one(Script::of("emilia"));
     let ran = ran("deploy emilia -y -d", &fleet).await;

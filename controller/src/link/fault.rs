@@ -29,10 +29,28 @@ pub(super) fn from_transport(host: &HostName, error: &tonic::transport::Error) -
         FaultKind::Unreachable,
         format!("no connection to the agent on {host}"),
     );
-    match error.source() {
+    refused(match error.source() {
         Some(source) => fault.because(source),
         None => fault.because(error),
+    })
+}
+
+/// In TLS 1.3 a client learns only after its own handshake that its certificate was not accepted: what looks
+/// like a broken connection carries the server's alert.
+fn refused(fault: Fault) -> Fault {
+    if !fault
+        .causes
+        .iter()
+        .any(|cause| cause.contains("received fatal alert"))
+    {
+        return fault;
     }
+    Fault {
+        kind: FaultKind::Denied,
+        what: "this operator's certificate was refused".to_owned(),
+        ..fault
+    }
+    .hint("it may have expired or been revoked, or belong to another fleet")
 }
 
 pub(super) fn from_status(host: &HostName, what: &str, status: &Status) -> Fault {
@@ -88,11 +106,11 @@ fn broken(host: &HostName, status: &Status) -> Fault {
         FaultKind::Unreachable,
         format!("the connection to {host} broke"),
     );
-    match status.source() {
+    refused(match status.source() {
         Some(source) => fault.because(source),
         None if status.message().is_empty() => fault,
         None => fault.cause(status.message()),
-    }
+    })
 }
 
 pub(super) fn silent(what: &str, limit: Duration) -> Fault {
@@ -131,6 +149,17 @@ mod tests {
         assert_eq!(
             fault.what,
             "the agent on emilia is older than this controller and does not know `cancel`"
+        );
+    }
+
+    #[test]
+    fn an_alert_is_a_refusal_and_not_a_broken_line() {
+        let error = std::io::Error::other("received fatal alert: CertificateRevoked");
+        let fault = from_status(&host(), "hello", &Status::from_error(Box::new(error)));
+        assert_eq!(fault.kind, FaultKind::Denied);
+        assert_eq!(
+            fault.causes.last().unwrap(),
+            "received fatal alert: CertificateRevoked"
         );
     }
 
