@@ -59,6 +59,10 @@ pub struct HostApproveArgs {
     #[arg(long = "stack", value_name = "STACK")]
     pub stacks: Vec<String>,
 
+    /// Where to write the grant that the agent accepts; standard output when not given
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
     /// File with the passphrase of the authorities; asked for when not given
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -82,9 +86,9 @@ pub struct OperatorRequestArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// Where to write the request
+    /// Where to write the request; standard output when not given
     #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
 }
 
 /// What an operator may do.
@@ -123,13 +127,9 @@ pub struct OperatorApproveArgs {
     #[arg(long, value_enum, hide_possible_values = true)]
     pub role: RoleArg,
 
-    /// Limit them to hosts: names or label:LABEL; may be repeated
-    #[arg(long = "host", value_name = "TARGET")]
-    pub hosts: Vec<String>,
-
-    /// Where to write the certificate
+    /// Where to write the certificate; standard output when not given
     #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
 
     /// File with the passphrase of the authorities; asked for when not given
     #[arg(long, value_name = "FILE")]

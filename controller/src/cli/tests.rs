@@ -73,7 +73,7 @@ fn flags_are_where_fingers_expect_them() {
         "init --name opq --operator ana --passphrase-file p",
         "host approve emilia --request r --address h:7433 --ssh u@h --label cloud --label arm --stack opq --passphrase-file p",
         "host ls -o jsonl",
-        "operator approve ana --request r --role deployer --host label:cloud --out c",
+        "operator approve ana --request r --role deployer --out c",
         "attach emilia/opq --deploy 00000000000000000000000000000000",
         "cancel emilia/opq",
         "version",
