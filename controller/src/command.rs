@@ -14,6 +14,7 @@ mod status;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{HostName, ServiceName};
 use proto::registry::RegistryAuth;
@@ -40,9 +41,10 @@ pub struct Target {
     pub services: Vec<ServiceName>,
 }
 
-/// What commands need to know of a fleet. Everything here may block, run commands and ask.
+/// What commands need to know of a fleet. What is not a future may block, run commands and ask.
 pub trait Fleet: Send + Sync + 'static {
-    /// The places that target words name, each once, in the fleet's order; no words name everything.
+    /// What target words name, in the fleet's order; no words name everything. A place may come up several
+    /// times, with different services.
     ///
     /// # Errors
     /// For a name that is not in the fleet, with the nearest one as a hint.
@@ -60,11 +62,11 @@ pub trait Fleet: Send + Sync + 'static {
     /// When the stack or a value is not valid.
     fn gather(&self, target: &Target, env: &[String]) -> Result<Box<dyn Supply>, Fault>;
 
-    /// Credentials for those registries that there are any for.
-    ///
-    /// # Errors
-    /// When a credential helper fails.
-    fn auths(&self, registries: &[String]) -> Result<Vec<RegistryAuth>, Fault>;
+    /// Credentials for those registries that there are any for, within a deadline of its own.
+    fn auths<'a>(
+        &'a self,
+        registries: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>>;
 }
 
 /// What every command is given.
@@ -102,14 +104,35 @@ impl Context {
 
     async fn targets(&self, words: &[String]) -> Result<Vec<Target>, Ended> {
         let words = words.to_vec();
-        self.blocking(move |context| context.fleet.targets(&words))
-            .await
+        let targets = self
+            .blocking(move |context| context.fleet.targets(&words))
+            .await?;
+        Ok(each_place_once(targets))
     }
 
     async fn confirm(&self, question: String) -> Result<bool, Ended> {
         self.blocking(move |context| context.terminal.confirm(&question, "--yes"))
             .await
     }
+}
+
+/// One target for each place: all services once something asks for all of them.
+fn each_place_once(targets: Vec<Target>) -> Vec<Target> {
+    let mut merged: Vec<Target> = Vec::new();
+    for target in targets {
+        match merged.iter_mut().find(|known| known.place == target.place) {
+            None => merged.push(target),
+            Some(known) if known.services.is_empty() || target.services.is_empty() => {
+                known.services.clear();
+            }
+            Some(known) => {
+                let new = |service: &ServiceName| !known.services.contains(service);
+                let new: Vec<_> = target.services.into_iter().filter(new).collect();
+                known.services.extend(new);
+            }
+        }
+    }
+    merged
 }
 
 /// Why a command ended before its end.

@@ -69,12 +69,7 @@ impl Auths {
         if let Some(auths) = known.get(&registries) {
             return Ok(auths.clone());
         }
-        let (fleet, asked) = (Arc::clone(fleet), registries.clone());
-        let done = tokio::task::spawn_blocking(move || fleet.auths(&asked)).await;
-        let broke = |error| {
-            Fault::new(FaultKind::Internal, "a credential helper broke off").because(&error)
-        };
-        let auths = done.map_err(broke)??;
+        let auths = fleet.auths(&registries).await?;
         known.insert(registries, auths.clone());
         Ok(auths)
     }
@@ -187,8 +182,12 @@ async fn plan(
     adopt: bool,
 ) -> Result<(Vec<RegistryAuth>, Plan), Fault> {
     let progress = |sent, total| reporter.progress(Own::Uploading { sent, total });
+    let mut warnings = supply.warnings();
     let staged = link.stage(supply, &progress).await?;
     let auths = auths.get(fleet, staged.registries).await?;
-    let plan = link.plan(staged.stage, auths.clone(), adopt).await?;
+    let mut plan = link.plan(staged.stage, auths.clone(), adopt).await?;
+    // What was noticed here comes first: it is where the operator can do something about it.
+    warnings.append(&mut plan.warnings);
+    plan.warnings = warnings;
     Ok((auths, plan))
 }

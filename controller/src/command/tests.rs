@@ -90,6 +90,7 @@ async fn a_deploy_shows_its_plan_runs_and_ends_with_0() {
     insta::assert_snapshot!(redacted(&ran.out), @r"
     emilia/opq  in /srv/opq, nothing deployed by longshore yet
       + create    web
+      ! warning: ship of [stacks.opq]: *.cfg matches no file
       1 to create
 
     emilia/opq    0.0s  submitted as deploy [deploy]

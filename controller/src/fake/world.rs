@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use proto::event::{ContainerState, Event, EventKind, Health, Outcome, State};
 use proto::fault::{Fault, FaultKind};
 use proto::hello::PROTOCOL;
@@ -151,6 +153,10 @@ impl Supply for FakeSupply {
             .collect())
     }
 
+    fn warnings(&self) -> Vec<String> {
+        vec!["ship of [stacks.opq]: *.cfg matches no file".to_owned()]
+    }
+
     fn open(&self, blob: BlobId) -> Result<Box<dyn Read + Send>, Fault> {
         let gone = || Fault::new(FaultKind::InvalidStack, "data/x has gone");
         let data = self.blobs.get(blob.as_bytes()).ok_or_else(gone)?;
@@ -204,7 +210,10 @@ impl Fleet for FakeFleet {
         Ok(Box::new(FakeSupply::default()))
     }
 
-    fn auths(&self, registries: &[String]) -> Result<Vec<RegistryAuth>, Fault> {
+    fn auths<'a>(
+        &'a self,
+        registries: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>> {
         *self.asked_auths.lock().unwrap() += 1;
         let auth = |registry: &String| RegistryAuth {
             registry: registry.clone(),
@@ -212,6 +221,7 @@ impl Fleet for FakeFleet {
             password: "p".to_owned(),
             identity_token: String::new(),
         };
-        Ok(registries.iter().map(auth).collect())
+        let auths = registries.iter().map(auth).collect();
+        async move { Ok(auths) }.boxed()
     }
 }

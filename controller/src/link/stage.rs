@@ -32,6 +32,11 @@ pub trait Supply: Send + Sync + 'static {
     /// When a file cannot be read or the bundle grows too large.
     fn add_wanted(&mut self, paths: Vec<String>) -> Result<Vec<ShippedFile>, Fault>;
 
+    /// What the operator should know of it; shown with the plan.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens content that was described before. May block.
     ///
     /// # Errors

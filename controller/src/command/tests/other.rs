@@ -153,3 +153,18 @@ fn version_needs_no_fleet() {
     assert_eq!(exit, Ok(Exit::Done));
     assert!(capture.out().contains("\"protocol\":{\"max\":1,\"min\":1}"));
 }
+
+#[test]
+fn a_place_named_in_several_ways_is_worked_on_once() {
+    let target = |services: &[&str]| Target {
+        place: Place {
+            host: "emilia".parse().unwrap(),
+            stack: "opq".parse().unwrap(),
+        },
+        services: services.iter().map(|name| name.parse().unwrap()).collect(),
+    };
+    let some = each_place_once(vec![target(&["web"]), target(&["web", "db"])]);
+    assert_eq!(some, [target(&["web", "db"])]);
+    let all = each_place_once(vec![target(&["web"]), target(&[]), target(&["db"])]);
+    assert_eq!(all, [target(&[])]);
+}
