@@ -19,3 +19,36 @@ pub mod shell;
 pub mod stack;
 pub mod suggest;
 pub mod target;
+//! The command on a workstation: reads a fleet, plans, deploys, and shows what happens.
+//!
+//! ```text
+//! argv -> cli -> start -> command -> fleet (behind `command::Fleet`)
+//!                            |  gather, confirm
+//!                            v
+//!                        fleet_run (a job for each place, so many at once)
+//!                            |
+//!                            v
+//!                          link --proto::convert--> wire  == gRPC over `link::Dial` ==> agent
+//! back:  wire -> link -> event -> board -> render -> terminal
+//!                                   '----> exit
+//! ```
+//!
+//! Tasks and queues: `fleet_run` owns a job for each place and one queue of 256 events to the screen (full: progress
+//! is dropped, the rest waits); `link::stage` has one of 4 requests (full: reading files waits); `command::logs`
+//! owns a reader for each place with a queue of 256 records (full: the reader waits, and the agent counts what it
+//! drops); `command::Leave` owns the listener for signals. Nothing else runs beside the caller.
+
+pub mod board;
+pub mod cli;
+pub mod command;
+pub mod error;
+pub mod event;
+pub mod exit;
+pub mod fleet_run;
+pub mod link;
+pub mod render;
+pub mod start;
+pub mod terminal;
+
+#[cfg(test)]
+mod fake;

@@ -1,0 +1,145 @@
+//! The verbs about identities: `init`, `host` and `operator`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::OutputArgs;
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The fleet's name
+    #[arg(long, value_name = "FLEET")]
+    pub name: String,
+
+    /// The first operator's name; their role is admin
+    #[arg(long, value_name = "NAME")]
+    pub operator: String,
+
+    /// File with the passphrase that encrypts the authorities; asked for when not given
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// What can be done about hosts.
+#[derive(Debug, Subcommand)]
+pub enum HostVerb {
+    /// Sign a host's request and write the host into fleet.toml
+    Approve(HostApproveArgs),
+    /// Show the hosts of the fleet
+    #[command(visible_alias = "ls")]
+    List(OutputArgs),
+}
+
+/// Arguments of `host approve`.
+#[derive(Debug, Args)]
+pub struct HostApproveArgs {
+    /// The host's name in the fleet
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The request that the agent made
+    #[arg(long, value_name = "FILE")]
+    pub request: PathBuf,
+
+    /// Where its agent listens
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: String,
+
+    /// Where the host is reached through SSH
+    #[arg(long, value_name = "USER@HOST[:PORT]")]
+    pub ssh: Option<String>,
+
+    /// A label, for label:LABEL targets; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+
+    /// A stack that runs there; may be repeated
+    #[arg(long = "stack", value_name = "STACK")]
+    pub stacks: Vec<String>,
+
+    /// Where to write the grant that the agent accepts; standard output when not given
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// File with the passphrase of the authorities; asked for when not given
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// What can be done about operators.
+#[derive(Debug, Subcommand)]
+pub enum OperatorVerb {
+    /// Make a key on this workstation and a request to be signed
+    Request(OperatorRequestArgs),
+    /// Sign an operator's request
+    Approve(OperatorApproveArgs),
+    /// Take the signed certificate into use on this workstation
+    Accept(OperatorAcceptArgs),
+}
+
+/// Arguments of `operator request`.
+#[derive(Debug, Args)]
+pub struct OperatorRequestArgs {
+    /// The operator's name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// Where to write the request; standard output when not given
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// What an operator may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleArg {
+    /// Read status, history and logs
+    Viewer,
+    /// Also change stacks
+    Deployer,
+    /// Also handle identities and data
+    Admin,
+}
+
+impl From<RoleArg> for proto::role::Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Viewer => Self::Viewer,
+            RoleArg::Deployer => Self::Deployer,
+            RoleArg::Admin => Self::Admin,
+        }
+    }
+}
+
+/// Arguments of `operator approve`.
+#[derive(Debug, Args)]
+pub struct OperatorApproveArgs {
+    /// The operator's name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The request that the operator made
+    #[arg(long, value_name = "FILE")]
+    pub request: PathBuf,
+
+    /// What they may do: viewer, deployer or admin
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub role: RoleArg,
+
+    /// Where to write the certificate; standard output when not given
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// File with the passphrase of the authorities; asked for when not given
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Arguments of `operator accept`.
+#[derive(Debug, Args)]
+pub struct OperatorAcceptArgs {
+    /// The signed certificate
+    #[arg(value_name = "FILE")]
+    pub certificate: PathBuf,
+}

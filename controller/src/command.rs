@@ -1,0 +1,246 @@
+//! What each verb does: the order of steps, over the seams to the fleet, the links and the screen.
+
+mod attach;
+mod cancel;
+mod deploy;
+mod down;
+mod follow;
+mod leave;
+mod logs;
+mod merge;
+mod plan;
+mod prepare;
+mod status;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use proto::fault::{Fault, FaultKind};
+use proto::id::{HostName, ServiceName};
+use proto::registry::RegistryAuth;
+
+use crate::cli::{
+    AttachArgs, CancelArgs, DeployArgs, DownArgs, LogsArgs, Output, PlanArgs, StatusArgs,
+    VersionArgs,
+};
+use crate::error::Failure;
+use crate::event::Place;
+use crate::exit::Exit;
+use crate::link::{Dial, Patience, Supply, VERSION};
+use crate::render::Kind;
+use crate::terminal::Terminal;
+
+pub use leave::Leave;
+
+/// What a target word came down to: one stack on one host, or some of its services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where.
+    pub place: Place,
+    /// Which services; empty for all.
+    pub services: Vec<ServiceName>,
+}
+
+/// What commands need to know of a fleet. What is not a future may block, run commands and ask.
+pub trait Fleet: Send + Sync + 'static {
+    /// What target words name, in the fleet's order; no words name everything. A place may come up several
+    /// times, with different services.
+    ///
+    /// # Errors
+    /// For a name that is not in the fleet, with the nearest one as a hint.
+    fn targets(&self, words: &[String]) -> Result<Vec<Target>, Fault>;
+
+    /// How to connect to a host.
+    ///
+    /// # Errors
+    /// When there is no identity for this fleet.
+    fn dial(&self, host: &HostName) -> Result<Arc<dyn Dial>, Fault>;
+
+    /// A stack as it is now on this workstation, with the values for that host; `env` as typed behind `--env`.
+    ///
+    /// # Errors
+    /// When the stack or a value is not valid.
+    fn gather(&self, target: &Target, env: &[String]) -> Result<Box<dyn Supply>, Fault>;
+
+    /// Credentials for those registries that there are any for, within a deadline of its own.
+    fn auths<'a>(
+        &'a self,
+        registries: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>>;
+}
+
+/// What every command is given.
+#[derive(Clone)]
+pub struct Context {
+    /// Where to print and ask.
+    pub terminal: Terminal,
+    /// The fleet.
+    pub fleet: Arc<dyn Fleet>,
+    /// Whether somebody wants to leave.
+    pub leave: Leave,
+    /// The present in unix nanoseconds.
+    pub now_nanos: i64,
+    /// How long to follow what cannot be reached.
+    pub patience: Patience,
+}
+
+impl Context {
+    /// Runs what may block where it may, unless somebody leaves meanwhile.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Ended> {
+        let context = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&context));
+        tokio::select! {
+            // A prompt that nobody answers is left behind; the process ends without it.
+            () = self.leave.first() => Err(Ended::Left),
+            done = done => {
+                let done = done.map_err(|error| Fault::new(FaultKind::Internal, "a step broke off").because(&error))?;
+                Ok(done?)
+            }
+        }
+    }
+
+    async fn targets(&self, words: &[String]) -> Result<Vec<Target>, Ended> {
+        let words = words.to_vec();
+        let targets = self
+            .blocking(move |context| context.fleet.targets(&words))
+            .await?;
+        Ok(each_place_once(targets))
+    }
+
+    async fn confirm(&self, question: String) -> Result<bool, Ended> {
+        self.blocking(move |context| context.terminal.confirm(&question, "--yes"))
+            .await
+    }
+}
+
+/// One target for each place: all services once something asks for all of them.
+fn each_place_once(targets: Vec<Target>) -> Vec<Target> {
+    let mut merged: Vec<Target> = Vec::new();
+    for target in targets {
+        match merged.iter_mut().find(|known| known.place == target.place) {
+            None => merged.push(target),
+            Some(known) if known.services.is_empty() || target.services.is_empty() => {
+                known.services.clear();
+            }
+            Some(known) => {
+                let new = |service: &ServiceName| !known.services.contains(service);
+                let new: Vec<_> = target.services.into_iter().filter(new).collect();
+                known.services.extend(new);
+            }
+        }
+    }
+    merged
+}
+
+/// Why a command ended before its end.
+#[derive(Debug)]
+pub enum Ended {
+    /// Something went wrong.
+    Failed(Failure),
+    /// Somebody left before anything was changed.
+    Left,
+}
+
+impl From<Fault> for Ended {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault.into())
+    }
+}
+
+/// The verbs that need a fleet.
+#[derive(Debug)]
+pub enum FleetVerb {
+    /// `plan`.
+    Plan(PlanArgs),
+    /// `deploy`.
+    Deploy(DeployArgs),
+    /// `attach`.
+    Attach(AttachArgs),
+    /// `cancel`.
+    Cancel(CancelArgs),
+    /// `status`.
+    Status(StatusArgs),
+    /// `logs`.
+    Logs(LogsArgs),
+    /// `down`.
+    Down(DownArgs),
+}
+
+/// Runs a verb. Prints everything that is to be told, failures too; what comes back is the code alone.
+pub async fn run(verb: FleetVerb, context: &Context) -> Exit {
+    let done = match verb {
+        FleetVerb::Plan(args) => plan::run(args, context).await,
+        FleetVerb::Deploy(args) => deploy::run(args, context).await,
+        FleetVerb::Attach(args) => attach::run(args, context).await,
+        FleetVerb::Cancel(args) => cancel::run(args, context).await,
+        FleetVerb::Status(args) => status::run(args, context).await,
+        FleetVerb::Logs(args) => logs::run(args, context).await,
+        FleetVerb::Down(args) => down::run(args, context).await,
+    };
+    match done {
+        Ok(exit) => exit,
+        Err(Ended::Left) => {
+            context.terminal.note("left; nothing was changed");
+            Exit::Left
+        }
+        Err(Ended::Failed(failure)) => {
+            tell(&context.terminal, &failure);
+            failure.exit()
+        }
+    }
+}
+
+/// A failure on standard error.
+pub fn tell(terminal: &Terminal, failure: &Failure) {
+    for line in failure.lines() {
+        terminal.note(line);
+    }
+}
+
+/// Shows the version of this command and the protocols it speaks.
+///
+/// # Errors
+/// Never in practice; the version has a JSON form.
+pub fn version(args: &VersionArgs, terminal: &Terminal) -> Result<Exit, Fault> {
+    let protocol = proto::hello::PROTOCOL;
+    match args.output.output {
+        Output::Table if protocol.min == protocol.max => {
+            terminal.say(format!("controller {VERSION}, protocol {}", protocol.max));
+        }
+        Output::Table => {
+            let proto::hello::ProtocolRange { min, max } = protocol;
+            terminal.say(format!("controller {VERSION}, protocols {min} to {max}"));
+        }
+        Output::Json | Output::Jsonl => terminal.json(&serde_json::json!({
+            "version": VERSION,
+            "protocol": protocol,
+        }))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// How events are shown for an output.
+fn kind(output: Output) -> Kind {
+    match output {
+        Output::Table => Kind::Human,
+        Output::Json | Output::Jsonl => Kind::Json,
+    }
+}
+
+/// Verbs that work on whole stacks refuse single services instead of doing more than was asked.
+fn whole_stacks(targets: &[Target], verb: &str) -> Result<(), Fault> {
+    let Some(part) = targets.iter().find(|target| !target.services.is_empty()) else {
+        return Ok(());
+    };
+    let what = format!(
+        "`{verb}` works on whole stacks, and {} was narrowed to services",
+        part.place
+    );
+    Err(Fault::new(FaultKind::InvalidRequest, what).hint(format!("name it as {}", part.place)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The way from files on this workstation to a plan on every host: gather, connect, stage, credentials, plan.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::HostName;
+use proto::plan::Plan;
+use proto::registry::RegistryAuth;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::{Context, Ended, Fleet, Target, whole_stacks};
+use crate::cli::SourceArgs;
+use crate::event::{Own, Place};
+use crate::fleet_run::{self, Reporter};
+use crate::link::{Link, Supply};
+use crate::render::Screen;
+use crate::render::plan::{PlanView, changes};
+
+/// A place whose host has answered with a plan.
+pub(super) struct Prepared {
+    pub(super) link: Link,
+    pub(super) auths: Vec<RegistryAuth>,
+    pub(super) view: PlanView,
+}
+
+impl Prepared {
+    pub(super) fn place(&self) -> &Place {
+        &self.view.place
+    }
+}
+
+/// One link for each host, however many of its stacks are worked on.
+pub(super) struct Links {
+    fleet: Arc<dyn Fleet>,
+    links: HashMap<HostName, OnceCell<Result<Link, Fault>>>,
+}
+
+impl Links {
+    pub(super) fn new<'a>(
+        fleet: &Arc<dyn Fleet>,
+        hosts: impl Iterator<Item = &'a HostName>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            fleet: Arc::clone(fleet),
+            links: hosts.map(|host| (host.clone(), OnceCell::new())).collect(),
+        })
+    }
+
+    pub(super) async fn get(&self, host: &HostName) -> Result<Link, Fault> {
+        let unknown = || Fault::new(FaultKind::Internal, "a host that was not asked for");
+        let cell = self.links.get(host).ok_or_else(unknown)?;
+        let connect = || async { Link::connect(host.clone(), self.fleet.dial(host)?).await };
+        cell.get_or_init(connect).await.clone()
+    }
+}
+
+/// Credentials, asked for once for each set of registries: a helper may ask a person.
+#[derive(Default)]
+struct Auths(Mutex<HashMap<Vec<String>, Vec<RegistryAuth>>>);
+
+impl Auths {
+    async fn get(
+        &self,
+        fleet: &Arc<dyn Fleet>,
+        registries: Vec<String>,
+    ) -> Result<Vec<RegistryAuth>, Fault> {
+        let mut known = self.0.lock().await;
+        if let Some(auths) = known.get(&registries) {
+            return Ok(auths.clone());
+        }
+        let auths = fleet.auths(&registries).await?;
+        known.insert(registries, auths.clone());
+        Ok(auths)
+    }
+}
+
+/// Which places a plan is for. None is an error: nobody means it.
+pub(super) async fn targets(
+    source: &SourceArgs,
+    verb: &str,
+    context: &Context,
+) -> Result<Vec<Target>, Ended> {
+    let targets = context.targets(&source.targets).await?;
+    whole_stacks(&targets, verb)?;
+    if targets.is_empty() {
+        let what = format!("{} names no stack on any host", source.targets.join(" "));
+        return Err(Fault::new(FaultKind::UnknownName, what)
+            .hint("a host's stacks are in its `stacks` in fleet.toml")
+            .into());
+    }
+    Ok(targets)
+}
+
+/// Gathers first, one after the other and before any host is asked: a value's command may ask a person, and
+/// what is wrong with a stack here is wrong for all hosts.
+pub(super) async fn gather(
+    targets: &[Target],
+    source: &SourceArgs,
+    context: &Context,
+) -> Result<Vec<(Place, Box<dyn Supply>)>, Ended> {
+    let mut supplies = Vec::new();
+    for target in targets {
+        let (target, env) = (target.clone(), source.env.clone());
+        let place = target.place.clone();
+        let supply = context
+            .blocking(move |context| context.fleet.gather(&target, &env))
+            .await?;
+        supplies.push((place, supply));
+    }
+    Ok(supplies)
+}
+
+/// The plans of all places that gave one; the others have told why on the screen.
+pub(super) async fn plans(
+    supplies: Vec<(Place, Box<dyn Supply>)>,
+    source: &SourceArgs,
+    width: u16,
+    context: &Context,
+    screen: &mut Screen,
+) -> Result<Vec<Prepared>, Ended> {
+    let links = Links::new(
+        &context.fleet,
+        supplies.iter().map(|(place, _)| &place.host),
+    );
+    let auths = Arc::new(Auths::default());
+    let (adopt, remove_orphans) = (source.adopt, source.remove_orphans);
+    let work = |supply: Box<dyn Supply>, reporter: Reporter| {
+        let (links, auths, fleet) = (
+            Arc::clone(&links),
+            Arc::clone(&auths),
+            Arc::clone(&context.fleet),
+        );
+        async move {
+            let link = links.get(&reporter.place().host);
+            let done = async {
+                let link = link.await?;
+                let agent = link.facts().agent_version.clone();
+                reporter.own(Own::Connected { agent }).await;
+                let (auths, plan) = plan(&link, supply, &reporter, &auths, &fleet, adopt).await?;
+                Ok((link, auths, plan))
+            };
+            match done.await {
+                Ok((link, auths, plan)) => {
+                    let changes = changes(&plan, remove_orphans);
+                    reporter
+                        .own(Own::Planned {
+                            changes,
+                            plan: Box::new(plan.clone()),
+                        })
+                        .await;
+                    let view = PlanView {
+                        place: reporter.place().clone(),
+                        changes,
+                        remove_orphans,
+                        plan,
+                    };
+                    Some(Prepared { link, auths, view })
+                }
+                Err(fault) => {
+                    reporter.own(Own::Broke { fault }).await;
+                    None
+                }
+            }
+        }
+    };
+    let leave = context.leave.clone();
+    let abort = async move { leave.first().await };
+    let prepared = fleet_run::run(supplies, width.into(), screen, abort, work).await;
+    if context.leave.is_pressed() {
+        return Err(Ended::Left);
+    }
+    Ok(prepared.into_iter().flatten().flatten().collect())
+}
+
+async fn plan(
+    link: &Link,
+    supply: Box<dyn Supply>,
+    reporter: &Reporter,
+    auths: &Auths,
+    fleet: &Arc<dyn Fleet>,
+    adopt: bool,
+) -> Result<(Vec<RegistryAuth>, Plan), Fault> {
+    let progress = |sent, total| reporter.progress(Own::Uploading { sent, total });
+    let mut warnings = supply.warnings();
+    let staged = link.stage(supply, &progress).await?;
+    let auths = auths.get(fleet, staged.registries).await?;
+    let mut plan = link.plan(staged.stage, auths.clone(), adopt).await?;
+    // What was noticed here comes first: it is where the operator can do something about it.
+    warnings.append(&mut plan.warnings);
+    plan.warnings = warnings;
+    Ok((auths, plan))
+}

@@ -1,0 +1,143 @@
+//! An agent for tests: real gRPC over an in-memory stream, with scripted answers and a wire that can be cut.
+
+mod service;
+mod world;
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use proto::event::Event;
+use proto::fault::{Fault, FaultKind};
+use proto::hello::ProtocolRange;
+use proto::log::LogRecord;
+use proto::plan::Plan;
+use proto::status::StackStatus;
+use proto::wire::v1 as wire;
+use tokio::io::{DuplexStream, copy_bidirectional, duplex};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use wire::agent_server::AgentServer;
+
+use crate::link::{BoxedIo, Dial};
+
+pub(crate) use world::{FakeFleet, FakeSupply, event, plan_of, script_of_success};
+
+/// What the agent answers, and what it was asked.
+pub(crate) struct Script {
+    pub(crate) host: String,
+    pub(crate) protocol: ProtocolRange,
+    /// Blobs it says it needs.
+    pub(crate) needs: Vec<Vec<u8>>,
+    pub(crate) wants: Vec<String>,
+    pub(crate) registries: Vec<String>,
+    pub(crate) plan: Result<Plan, Fault>,
+    pub(crate) events: Vec<Event>,
+    /// The first watch stops after this many events and stays silent.
+    pub(crate) hold_after: Option<usize>,
+    pub(crate) logs: Vec<LogRecord>,
+    /// The first log stream stops after this many records and stays silent.
+    pub(crate) hold_logs_after: Option<usize>,
+    pub(crate) status: Vec<StackStatus>,
+    /// Submissions whose answer is lost.
+    pub(crate) lose_answers: usize,
+    pub(crate) cancelling: bool,
+}
+
+/// What came in.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Seen {
+    pub(crate) chunks: Vec<(u64, usize)>,
+    pub(crate) shipped: Vec<String>,
+    pub(crate) plans: Vec<wire::PlanRequest>,
+    pub(crate) deploys: Vec<wire::DeployRequest>,
+    pub(crate) downs: Vec<wire::DownRequest>,
+    pub(crate) watches: Vec<wire::WatchRequest>,
+    pub(crate) logs: Vec<wire::LogsRequest>,
+    pub(crate) cancels: Vec<wire::CancelRequest>,
+}
+
+pub(crate) struct State {
+    pub(crate) script: Script,
+    pub(crate) seen: Mutex<Seen>,
+    /// Told when a held stream has sent what it was to send.
+    pub(crate) held: Notify,
+}
+
+/// A host with that agent. Everything it runs ends with it.
+pub(crate) struct FakeHost {
+    pub(crate) state: Arc<State>,
+    connections: mpsc::Sender<DuplexStream>,
+    wires: Mutex<JoinSet<()>>,
+    unreachable: Mutex<Option<Fault>>,
+    _server: JoinSet<()>,
+}
+
+impl FakeHost {
+    pub(crate) fn start(script: Script) -> Arc<Self> {
+        let (connections, incoming) = mpsc::channel(16);
+        let state = Arc::new(State {
+            script,
+            seen: Mutex::default(),
+            held: Notify::new(),
+        });
+        let service = AgentServer::new(service::FakeAgent(Arc::clone(&state)));
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let incoming = ReceiverStream::new(incoming).map(Ok::<_, std::io::Error>);
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
+        });
+        Arc::new(Self {
+            state,
+            connections,
+            wires: Mutex::default(),
+            unreachable: Mutex::default(),
+            _server: server,
+        })
+    }
+
+    /// Cuts every connection; new ones work.
+    pub(crate) fn cut(&self) {
+        self.wires.lock().unwrap().abort_all();
+    }
+
+    /// From now on nobody gets through.
+    pub(crate) fn kill(&self) {
+        let fault = Fault::new(FaultKind::Unreachable, "no route to the host");
+        *self.unreachable.lock().unwrap() = Some(fault);
+        self.cut();
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        self.state.seen.lock().unwrap().clone()
+    }
+}
+
+/// Dials a [`FakeHost`].
+pub(crate) struct FakeDial(pub(crate) Arc<FakeHost>);
+
+impl Dial for FakeDial {
+    fn dial(&self) -> BoxFuture<'_, Result<BoxedIo, Fault>> {
+        async move {
+            if let Some(fault) = self.0.unreachable.lock().unwrap().clone() {
+                return Err(fault);
+            }
+            // Two pipes with a wire between them, so that cutting it looks like a network that goes away.
+            let (near, mut wire_near) = duplex(64 * 1024);
+            let (mut wire_far, far) = duplex(64 * 1024);
+            self.0.wires.lock().unwrap().spawn(async move {
+                copy_bidirectional(&mut wire_near, &mut wire_far).await.ok();
+            });
+            self.0.connections.send(far).await.unwrap();
+            Ok(Box::new(near) as BoxedIo)
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,227 @@
+//! A fleet of scripted hosts, and the small things tests are made of.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use proto::event::{ContainerState, Event, EventKind, Health, Outcome, State};
+use proto::fault::{Fault, FaultKind};
+use proto::hello::PROTOCOL;
+use proto::id::{BlobId, DeployId, HostName, PlanId, RevisionId};
+use proto::plan::{Action, Plan, ServicePlan};
+use proto::registry::RegistryAuth;
+use proto::stack::{ShippedFile, StackSpec};
+
+use super::{FakeDial, FakeHost, Script};
+use crate::command::{Fleet, Target};
+use crate::event::Place;
+use crate::link::{Dial, Supply};
+
+pub(crate) fn place(text: &str) -> Place {
+    let (host, stack) = text.split_once('/').unwrap();
+    Place {
+        host: host.parse().unwrap(),
+        stack: stack.parse().unwrap(),
+    }
+}
+
+pub(crate) fn event(seq: u64, kind: EventKind) -> Event {
+    Event {
+        seq,
+        at_millis: 1_772_366_400_000 + seq * 1000,
+        kind,
+    }
+}
+
+/// A deploy from its first event to its last.
+pub(crate) fn script_of_success() -> Vec<Event> {
+    let state = |state| EventKind::StateEntered { state };
+    let kinds = vec![
+        EventKind::Received {
+            deploy: DeployId::from_bytes([7; 16]),
+            stack: "opq".parse().unwrap(),
+            operator: "ana".parse().unwrap(),
+        },
+        state(State::Pulled),
+        state(State::Applying),
+        EventKind::ServiceState {
+            service: "web".parse().unwrap(),
+            container: "opq-web-1".to_owned(),
+            state: ContainerState::Running,
+            health: Health::Healthy,
+            exit_code: 0,
+            settled: true,
+        },
+        state(State::Committed),
+        EventKind::Finished {
+            outcome: Outcome::Succeeded,
+            state: State::Committed,
+            revision: Some(RevisionId::from_bytes([0xab; 32])),
+            fault: None,
+        },
+    ];
+    (1..)
+        .zip(kinds)
+        .map(|(seq, kind)| event(seq, kind))
+        .collect()
+}
+
+pub(crate) fn plan_of(action: Action) -> Plan {
+    Plan {
+        id: PlanId::from_bytes([3; 16]),
+        stack: "opq".parse().unwrap(),
+        project: "opq".parse().unwrap(),
+        base: None,
+        expires_in: 3600,
+        services: vec![ServicePlan {
+            service: "web".parse().unwrap(),
+            action,
+            reasons: Vec::new(),
+            replicas: 1,
+        }],
+        images: Vec::new(),
+        files: Vec::new(),
+        orphans: Vec::new(),
+        warnings: Vec::new(),
+        project_directory: "/srv/opq".to_owned(),
+    }
+}
+
+impl Script {
+    /// A host that creates one service without a hitch.
+    pub(crate) fn of(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            protocol: PROTOCOL,
+            needs: Vec::new(),
+            wants: Vec::new(),
+            registries: vec!["docker.io".to_owned()],
+            plan: Ok(plan_of(Action::Create)),
+            events: script_of_success(),
+            hold_after: None,
+            logs: Vec::new(),
+            hold_logs_after: None,
+            status: Vec::new(),
+            lose_answers: 0,
+            cancelling: true,
+        }
+    }
+}
+
+/// Files in memory, by blob.
+#[derive(Default)]
+pub(crate) struct FakeSupply {
+    pub(crate) blobs: BTreeMap<[u8; 32], Vec<u8>>,
+}
+
+impl Supply for FakeSupply {
+    fn spec(&self) -> StackSpec {
+        StackSpec {
+            stack: "opq".parse().unwrap(),
+            project: "opq".parse().unwrap(),
+            compose_files: vec!["compose.yaml".parse().unwrap()],
+            env_file: None,
+            profiles: Vec::new(),
+            values: Vec::new(),
+            allow_undefined: Vec::new(),
+            files: self
+                .blobs
+                .iter()
+                .map(|(blob, data)| ShippedFile {
+                    path: format!("file-{}", blob[0]).parse().unwrap(),
+                    mode: 0o644,
+                    size: data.len() as u64,
+                    blob: BlobId::from_bytes(*blob),
+                })
+                .collect(),
+        }
+    }
+
+    fn add_wanted(&mut self, paths: Vec<String>) -> Result<Vec<ShippedFile>, Fault> {
+        let file = |path: String| ShippedFile {
+            path: path.parse().unwrap(),
+            mode: 0o644,
+            size: 0,
+            blob: BlobId::from_bytes([0; 32]),
+        };
+        Ok(paths
+            .into_iter()
+            .filter(|path| path != "missing")
+            .map(file)
+            .collect())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        vec!["ship of [stacks.opq]: *.cfg matches no file".to_owned()]
+    }
+
+    fn open(&self, blob: BlobId) -> Result<Box<dyn Read + Send>, Fault> {
+        let gone = || Fault::new(FaultKind::InvalidStack, "data/x has gone");
+        let data = self.blobs.get(blob.as_bytes()).ok_or_else(gone)?;
+        Ok(Box::new(Cursor::new(data.clone())))
+    }
+}
+
+/// Every host runs the stack `opq`.
+pub(crate) struct FakeFleet {
+    pub(crate) hosts: Vec<(HostName, Arc<FakeHost>)>,
+    pub(crate) asked_auths: Mutex<usize>,
+}
+
+impl FakeFleet {
+    pub(crate) fn new(hosts: Vec<(&str, Arc<FakeHost>)>) -> Arc<Self> {
+        let hosts = hosts
+            .into_iter()
+            .map(|(name, host)| (name.parse().unwrap(), host));
+        Arc::new(Self {
+            hosts: hosts.collect(),
+            asked_auths: Mutex::default(),
+        })
+    }
+}
+
+impl Fleet for FakeFleet {
+    fn targets(&self, words: &[String]) -> Result<Vec<Target>, Fault> {
+        let all = words.is_empty() || words == ["all"];
+        let named = |host: &HostName| all || words.iter().any(|word| word == host.as_str());
+        let hosts = self.hosts.iter().filter(|(host, _)| named(host));
+        Ok(hosts
+            .map(|(host, _)| Target {
+                place: place(&format!("{host}/opq")),
+                services: Vec::new(),
+            })
+            .collect())
+    }
+
+    fn dial(&self, host: &HostName) -> Result<Arc<dyn Dial>, Fault> {
+        let (_, host) = self.hosts.iter().find(|(name, _)| name == host).unwrap();
+        Ok(Arc::new(FakeDial(Arc::clone(host))))
+    }
+
+    fn gather(&self, _: &Target, env: &[String]) -> Result<Box<dyn Supply>, Fault> {
+        if env.iter().any(|env| env == "BROKEN") {
+            return Err(Fault::new(
+                FaultKind::InvalidStack,
+                "BROKEN is not set in this shell",
+            ));
+        }
+        Ok(Box::new(FakeSupply::default()))
+    }
+
+    fn auths<'a>(
+        &'a self,
+        registries: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>> {
+        *self.asked_auths.lock().unwrap() += 1;
+        let auth = |registry: &String| RegistryAuth {
+            registry: registry.clone(),
+            username: "u".to_owned(),
+            password: "p".to_owned(),
+            identity_token: String::new(),
+        };
+        let auths = registries.iter().map(auth).collect();
+        async move { Ok(auths) }.boxed()
+    }
+}

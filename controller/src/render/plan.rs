@@ -1,0 +1,247 @@
+//! Shows what a deploy would do, and why: as a table for people, as JSON for machines.
+
+use proto::fault::Fault;
+use proto::plan::{Action, Change, ImagePlan, Plan, ServicePlan};
+use serde::Serialize;
+
+use super::words;
+use crate::event::Place;
+use crate::terminal::{Line, Tone};
+
+/// The plan of one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanView {
+    /// Where.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Whether a deploy would do anything.
+    pub changes: bool,
+    /// Whether orphans would be removed.
+    pub remove_orphans: bool,
+    /// What it would do.
+    pub plan: Plan,
+}
+
+/// Every plan, and the places that gave none: the document of `plan -o json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanDocument {
+    /// What would be done.
+    pub plans: Vec<PlanView>,
+    /// Where no plan could be made.
+    pub failed: Vec<FailedPlace>,
+}
+
+/// A place that gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedPlace {
+    /// Where.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Why.
+    pub fault: Fault,
+}
+
+/// Whether a deploy would do anything: orphans alone count only where they would be removed.
+#[must_use]
+pub fn changes(plan: &Plan, remove_orphans: bool) -> bool {
+    let orphans = remove_orphans && !plan.orphans.is_empty();
+    let services = plan.services.iter().any(|one| one.action != Action::Keep);
+    orphans || services || !plan.files.is_empty() || plan.images.iter().any(|one| one.pull)
+}
+
+/// All plans; places with the same plan share one.
+#[must_use]
+pub fn lines(views: &[PlanView]) -> Vec<Line> {
+    let mut groups: Vec<(Vec<&PlanView>, Vec<Line>)> = Vec::new();
+    for view in views {
+        let body = body(view);
+        match groups.iter_mut().find(|(_, known)| *known == body) {
+            Some((members, _)) => members.push(view),
+            None => groups.push((vec![view], body)),
+        }
+    }
+    let show = |(members, body): (Vec<&PlanView>, Vec<Line>)| {
+        let headers = members.into_iter().map(header).collect::<Vec<_>>();
+        headers.into_iter().chain(body).chain([Line::new()])
+    };
+    groups.into_iter().flat_map(show).collect()
+}
+
+fn header(view: &PlanView) -> Line {
+    let base = match &view.plan.base {
+        Some(base) => format!("against revision {}", base.short()),
+        None => "nothing deployed by longshore yet".to_owned(),
+    };
+    let more = format!("  in {}, {base}", view.plan.project_directory);
+    Line::new()
+        .toned(Tone::Strong, view.place.to_string())
+        .toned(Tone::Faint, more)
+}
+
+fn body(view: &PlanView) -> Vec<Line> {
+    let plan = &view.plan;
+    let mut lines = services(plan);
+    lines.extend(images(plan));
+    lines.extend(files(plan));
+    lines.extend(orphans(plan, view.remove_orphans));
+    let warning = |text: &String| Line::new().toned(Tone::Warn, "  ! warning: ").text(text);
+    lines.extend(plan.warnings.iter().map(warning));
+    lines.push(total(view));
+    lines
+}
+
+fn services(plan: &Plan) -> Vec<Line> {
+    let changed = || {
+        let changes = |one: &&ServicePlan| one.action != Action::Keep;
+        plan.services.iter().filter(changes)
+    };
+    let width = changed().map(|one| name(one).len()).max().unwrap_or(0);
+    let mut lines: Vec<Line> = changed().flat_map(|one| service(one, width)).collect();
+    let kept: Vec<&str> = plan
+        .services
+        .iter()
+        .filter(|one| one.action == Action::Keep)
+        .map(|one| one.service.as_str())
+        .collect();
+    if !kept.is_empty() {
+        let text = format!("    {:9} {}", "keep", kept.join(", "));
+        lines.push(Line::new().toned(Tone::Faint, text));
+    }
+    lines
+}
+
+fn name(one: &ServicePlan) -> String {
+    match one.replicas {
+        0 | 1 => one.service.to_string(),
+        many => format!("{} x{many}", one.service),
+    }
+}
+
+fn service(one: &ServicePlan, width: usize) -> Vec<Line> {
+    let (sign, word, tone) = match one.action {
+        Action::Create => ("+", "create", Tone::Good),
+        Action::Recreate => ("~", "recreate", Tone::Warn),
+        Action::Start => (">", "start", Tone::Good),
+        Action::Remove => ("-", "remove", Tone::Bad),
+        Action::Keep => (" ", "keep", Tone::Faint),
+    };
+    let first = Line::new()
+        .toned(tone, format!("  {sign} {word:9} "))
+        .text(format!("{:width$}", name(one)));
+    let column = first.width() + 2;
+    let mut reasons = one.reasons.iter();
+    let mut lines = vec![match reasons.next() {
+        Some(reason) => first.text("  ").text(reason),
+        None => first,
+    }];
+    lines.extend(reasons.map(|reason| Line::new().pad_to(column).text(reason)));
+    lines
+}
+
+fn images(plan: &Plan) -> Vec<Line> {
+    let listed: Vec<&ImagePlan> = plan
+        .images
+        .iter()
+        .filter(|image| image.pull || image.digest.is_none())
+        .collect();
+    let width = listed
+        .iter()
+        .map(|image| image.reference.len())
+        .max()
+        .unwrap_or(0);
+    listed
+        .into_iter()
+        .map(|image| image_line(image, width))
+        .collect()
+}
+
+fn image_line(image: &ImagePlan, width: usize) -> Line {
+    let (word, tone) = if image.pull {
+        ("pull", Tone::Busy)
+    } else {
+        ("unsure", Tone::Warn)
+    };
+    let digest = image
+        .digest
+        .as_deref()
+        .unwrap_or("the registry did not say what it is now");
+    let services: Vec<&str> = image.services.iter().map(|one| one.as_str()).collect();
+    Line::new()
+        .toned(tone, format!("  ↓ {word:9} "))
+        .text(format!("{:width$}  ", image.reference))
+        .toned(
+            Tone::Faint,
+            format!("{digest}  for {}", services.join(", ")),
+        )
+}
+
+fn files(plan: &Plan) -> Vec<Line> {
+    let line = |file: &proto::plan::FilePlan| {
+        let (sign, word, tone) = match file.change {
+            Change::Added => ("+", "file", Tone::Good),
+            Change::Changed => ("~", "file", Tone::Warn),
+            Change::Removed => ("-", "file", Tone::Bad),
+        };
+        Line::new()
+            .toned(tone, format!("  {sign} {word:9} "))
+            .text(file.path.as_str())
+    };
+    plan.files.iter().map(line).collect()
+}
+
+fn orphans(plan: &Plan, remove: bool) -> Vec<Line> {
+    let (sign, word, tone, note) = if remove {
+        (
+            "-",
+            "remove",
+            Tone::Bad,
+            "its service is no longer in the stack",
+        )
+    } else {
+        (
+            "?",
+            "orphan",
+            Tone::Warn,
+            "stays; --remove-orphans removes it",
+        )
+    };
+    let line = |orphan: &proto::plan::OrphanPlan| {
+        Line::new()
+            .toned(tone, format!("  {sign} {word:9} "))
+            .text(&orphan.container)
+            .toned(Tone::Faint, format!("  service {}, {note}", orphan.service))
+    };
+    plan.orphans.iter().map(line).collect()
+}
+
+fn total(view: &PlanView) -> Line {
+    if !view.changes {
+        return Line::from("  ").toned(Tone::Good, "nothing to change");
+    }
+    let plan = &view.plan;
+    let services = |action, word| {
+        let count = plan
+            .services
+            .iter()
+            .filter(|one| one.action == action)
+            .count();
+        (count > 0).then(|| format!("{count} to {word}"))
+    };
+    let pulls = plan.images.iter().filter(|image| image.pull).count();
+    let removed = if view.remove_orphans {
+        plan.orphans.len()
+    } else {
+        0
+    };
+    let parts = [
+        services(Action::Create, "create"),
+        services(Action::Recreate, "recreate"),
+        services(Action::Start, "start"),
+        services(Action::Remove, "remove"),
+        (pulls > 0).then(|| words::count(pulls, "image") + " to pull"),
+        (!plan.files.is_empty()).then(|| words::count(plan.files.len(), "file")),
+        (removed > 0).then(|| words::count(removed, "orphan") + " to remove"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    Line::from("  ").toned(Tone::Strong, parts.join(", "))
+}

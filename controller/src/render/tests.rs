@@ -1,0 +1,282 @@
+//! Recorded events give the same screen again; plans and status are as reviewed.
+
+use proto::event::ContainerState;
+use proto::event::Health;
+use proto::fault::{Fault, FaultKind};
+use proto::id::{PlanId, RevisionId};
+use proto::plan::{Action, Change, FilePlan, ImagePlan, OrphanPlan, Plan, ServicePlan};
+use proto::status::{ContainerStatus, StackStatus};
+
+use super::plan::{PlanView, changes};
+use super::status::HostView;
+use super::*;
+use crate::exit::Exit;
+use crate::terminal::capture::Capture;
+use crate::terminal::{Line, Look};
+
+/// As `deploy -o jsonl` wrote it: two hosts, one of which rolls back after its link was lost for a while.
+const RECORDED: &str = include_str!("recorded.jsonl");
+
+fn recorded() -> Vec<FleetEvent> {
+    RECORDED
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+fn place(text: &str) -> Place {
+    let (host, stack) = text.split_once('/').unwrap();
+    Place {
+        host: host.parse().unwrap(),
+        stack: stack.parse().unwrap(),
+    }
+}
+
+fn places() -> Vec<Place> {
+    vec![place("emilia/opq"), place("konane/opq")]
+}
+
+fn joined(lines: &[Line]) -> String {
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn a_recorded_deploy_replays_as_lines() {
+    let capture = Capture::new("");
+    let terminal = capture.terminal(Look::default());
+    let mut screen = Screen::new(&terminal, Kind::Human, places());
+    for event in recorded() {
+        screen.show(&event);
+    }
+    let board = screen.finish();
+    assert_eq!(board.exit(), Exit::Partial);
+    insta::assert_snapshot!("recorded_out", capture.out());
+    insta::assert_snapshot!("recorded_err", capture.err());
+}
+
+#[test]
+fn a_recorded_deploy_replays_as_the_same_json() {
+    let capture = Capture::new("");
+    let terminal = capture.terminal(Look::default());
+    let mut screen = Screen::new(&terminal, Kind::Json, places());
+    for event in recorded() {
+        screen.show(&event);
+    }
+    drop(screen.finish());
+    assert_eq!(capture.out(), RECORDED);
+}
+
+#[test]
+fn the_live_screen_fits_and_follows_the_events() {
+    let mut board = Board::new(places());
+    let mut frames = String::new();
+    for (n, event) in recorded().iter().enumerate() {
+        board.apply(event);
+        for height in [24, 6, 2] {
+            let frame = tree::Frame {
+                width: 90,
+                height,
+                beat: n,
+                elapsed: &|site| site.deploy.map(|_| site.elapsed_millis()),
+            };
+            let rows = tree::rows(&board, &frame);
+            assert!(rows.len() < height.max(2), "{height}: {rows:?}");
+            assert!(rows.iter().all(|row| row.width() < 90));
+            // Every step in its fullest form would be a book; the turning points will do.
+            if height == 24 && [5, 8, 17, 21].contains(&n) {
+                frames.push_str(&format!("--- after {} events\n{}\n", n + 1, joined(&rows)));
+            }
+            if height == 2 && n == 8 {
+                frames.push_str(&format!("--- the same in 2 rows\n{}\n", joined(&rows)));
+            }
+        }
+    }
+    insta::assert_snapshot!(frames);
+}
+
+#[test]
+fn many_hosts_have_a_row_each() {
+    let name = |n| place(&format!("host-{n}/opq"));
+    let board = Board::new((0..40).map(name));
+    let frame = |height| tree::Frame {
+        width: 80,
+        height,
+        beat: 0,
+        elapsed: &|_| None,
+    };
+    assert_eq!(tree::rows(&board, &frame(60)).len(), 40);
+    let rows = tree::rows(&board, &frame(10));
+    assert_eq!(rows.len(), 9);
+    assert_eq!(rows[8].to_string(), "  and 32 more at work, 0 ended");
+}
+
+fn service(name: &str, action: Action, reasons: &[&str]) -> ServicePlan {
+    ServicePlan {
+        service: name.parse().unwrap(),
+        action,
+        reasons: reasons.iter().map(ToString::to_string).collect(),
+        replicas: if name == "worker" { 3 } else { 1 },
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        id: PlanId::from_bytes([1; 16]),
+        stack: "opq".parse().unwrap(),
+        project: "opq".parse().unwrap(),
+        base: Some(RevisionId::from_bytes([0xab; 32])),
+        expires_in: 3600,
+        services: vec![
+            service(
+                "mauka",
+                Action::Recreate,
+                &[
+                    "image openpowerquality/mauka:1.12.0 -> 1.12.1",
+                    "its file data/mauka.json changed",
+                ],
+            ),
+            service("worker", Action::Create, &["is new in the stack"]),
+            service("certbot", Action::Start, &["exists, but does not run"]),
+            service("mongo", Action::Keep, &[]),
+            service("nginx", Action::Keep, &[]),
+        ],
+        images: vec![
+            ImagePlan {
+                reference: "openpowerquality/mauka:1.12.1".to_owned(),
+                digest: Some("sha256:3c64a2f29066".to_owned()),
+                pull: true,
+                services: vec!["mauka".parse().unwrap(), "worker".parse().unwrap()],
+            },
+            ImagePlan {
+                reference: "mongo:4".to_owned(),
+                digest: None,
+                pull: false,
+                services: vec!["mongo".parse().unwrap()],
+            },
+        ],
+        files: vec![FilePlan {
+            path: "data/mauka.json".parse().unwrap(),
+            change: Change::Changed,
+        }],
+        orphans: vec![OrphanPlan {
+            container: "opq-old-1".to_owned(),
+            service: "old".parse().unwrap(),
+        }],
+        warnings: vec!["DB_PASSWORD is set in this shell but was not taken".to_owned()],
+        project_directory: "/srv/opq".to_owned(),
+    }
+}
+
+fn view(at: &str, plan: Plan, remove_orphans: bool) -> PlanView {
+    PlanView {
+        place: place(at),
+        changes: changes(&plan, remove_orphans),
+        remove_orphans,
+        plan,
+    }
+}
+
+#[test]
+fn plans_are_shown_once_and_name_everything() {
+    let other = Plan {
+        id: PlanId::from_bytes([2; 16]),
+        ..plan()
+    };
+    let views = [
+        view("emilia/opq", plan(), false),
+        view("konane/opq", other, false),
+        view("leilani/opq", plan(), true),
+    ];
+    insta::assert_snapshot!(joined(&plan::lines(&views)));
+}
+
+#[test]
+fn orphans_alone_are_no_change_unless_they_would_go() {
+    let orphans = Plan {
+        services: vec![service("mongo", Action::Keep, &[])],
+        images: Vec::new(),
+        files: Vec::new(),
+        ..plan()
+    };
+    assert!(!changes(&orphans, false));
+    assert!(changes(&orphans, true));
+    insta::assert_snapshot!(joined(&plan::lines(&[view("emilia/opq", orphans, false)])));
+}
+
+#[test]
+fn a_plan_has_a_stable_json_form() {
+    let text = serde_json::to_string_pretty(&view("emilia/opq", plan(), true)).unwrap();
+    insta::assert_snapshot!(text);
+}
+
+const NOW: u64 = 1_772_366_400_000;
+
+fn container(name: &str, state: ContainerState, health: Health) -> ContainerStatus {
+    ContainerStatus {
+        id: "f00".to_owned(),
+        name: format!("opq-{name}-1"),
+        service: name.parse().unwrap(),
+        state,
+        health,
+        image: format!("openpowerquality/{name}:1.12.1"),
+        exit_code: 137,
+        started_at_millis: NOW - 7_300_000,
+        ports: vec!["127.0.0.1:8080->80/tcp".to_owned()],
+    }
+}
+
+fn host(name: &str) -> HostView {
+    HostView {
+        host: name.parse().unwrap(),
+        agent: Some("0.1.0".to_owned()),
+        engine: Some("28.0.1".to_owned()),
+        stacks: Vec::new(),
+        missing: Vec::new(),
+        fault: None,
+    }
+}
+
+fn hosts() -> Vec<HostView> {
+    let stack = StackStatus {
+        stack: "opq".parse().unwrap(),
+        project: "opq".parse().unwrap(),
+        revision: Some(RevisionId::from_bytes([0xab; 32])),
+        committed_at_millis: NOW - 90_000,
+        committed_by: "ana".to_owned(),
+        containers: vec![
+            container("mauka", ContainerState::Running, Health::Healthy),
+            container("view", ContainerState::Running, Health::Starting),
+            container("health", ContainerState::Exited, Health::None),
+        ],
+        deploy: None,
+    };
+    let down = Fault::new(FaultKind::Unreachable, "no connection");
+    vec![
+        HostView {
+            stacks: vec![stack],
+            ..host("emilia")
+        },
+        HostView {
+            missing: vec!["portal".parse().unwrap()],
+            ..host("konane")
+        },
+        HostView {
+            agent: None,
+            engine: None,
+            fault: Some(down),
+            ..host("leilani")
+        },
+        host("makena"),
+    ]
+}
+
+#[test]
+fn status_is_a_block_for_each_stack() {
+    insta::assert_snapshot!(joined(&status::lines(&hosts(), NOW)));
+}
+
+#[test]
+fn status_has_a_stable_json_form() {
+    insta::assert_snapshot!(serde_json::to_string_pretty(&hosts()[..1]).unwrap());
+}

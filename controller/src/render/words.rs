@@ -1,0 +1,235 @@
+//! The words and signs of every screen. A sign never stands without its word, so that nothing depends on
+//! colour or on a font.
+
+use proto::event::{ContainerState, Health, LayerPhase, Outcome, State};
+use time::OffsetDateTime;
+
+use crate::board::{Container, End, Site};
+use crate::terminal::Tone;
+
+pub(super) fn state(state: State) -> (&'static str, Tone) {
+    match state {
+        State::Received => ("received", Tone::Busy),
+        State::Staged => ("staged", Tone::Busy),
+        State::Planned => ("planned", Tone::Busy),
+        State::Pulled => ("images ready", Tone::Busy),
+        State::Applying => ("applying", Tone::Busy),
+        State::Verifying => ("verifying", Tone::Busy),
+        State::Committed => ("committed", Tone::Good),
+        State::RollingBack => ("rolling back", Tone::Warn),
+        State::RolledBack => ("rolled back", Tone::Warn),
+        State::Failed => ("failed", Tone::Bad),
+        State::Removed => ("removed", Tone::Good),
+    }
+}
+
+pub(super) fn outcome(outcome: Outcome) -> (&'static str, Tone) {
+    match outcome {
+        Outcome::Succeeded => ("succeeded", Tone::Good),
+        Outcome::Skipped => ("nothing to do", Tone::Good),
+        Outcome::Failed => ("failed", Tone::Bad),
+        Outcome::TimedOut => ("timed out", Tone::Bad),
+        Outcome::Cancelled => ("cancelled", Tone::Warn),
+        Outcome::Interrupted => ("interrupted", Tone::Bad),
+    }
+}
+
+pub(super) fn phase(phase: LayerPhase) -> &'static str {
+    match phase {
+        LayerPhase::Waiting => "waiting",
+        LayerPhase::Downloading => "downloading",
+        LayerPhase::Extracting => "extracting",
+        LayerPhase::Done => "done",
+    }
+}
+
+pub(super) fn container_state(state: ContainerState, exit_code: i64) -> (String, Tone) {
+    let (word, tone) = match state {
+        ContainerState::Created => ("created", Tone::Busy),
+        ContainerState::Running => ("running", Tone::Good),
+        ContainerState::Restarting => ("restarting", Tone::Warn),
+        ContainerState::Paused => ("paused", Tone::Warn),
+        ContainerState::Exited if exit_code == 0 => ("exited 0", Tone::Plain),
+        ContainerState::Exited => return (format!("exited {exit_code}"), Tone::Bad),
+        ContainerState::Dead => ("dead", Tone::Bad),
+        ContainerState::Removing => ("removing", Tone::Busy),
+    };
+    (word.to_owned(), tone)
+}
+
+pub(super) fn health(health: Health) -> (&'static str, Tone) {
+    match health {
+        Health::None => ("", Tone::Plain),
+        Health::Starting => ("starting", Tone::Busy),
+        Health::Healthy => ("healthy", Tone::Good),
+        Health::Unhealthy => ("unhealthy", Tone::Bad),
+    }
+}
+
+/// Container state and health in one phrase: `running, healthy`.
+pub(super) fn container(one: &Container) -> (String, Tone) {
+    let (word, tone) = container_state(one.state, one.exit_code);
+    match health(one.health) {
+        ("", _) => (word, tone),
+        _ if one.state != ContainerState::Running => (word, tone),
+        (health, tone) => (format!("{word}, {health}"), tone),
+    }
+}
+
+/// Where a place is, in a few words.
+pub(super) fn site(site: &Site) -> (String, Tone) {
+    match &site.end {
+        Some(End::Judged {
+            outcome: how,
+            state: at,
+            ..
+        }) => ending(*how, *at),
+        Some(End::Unchanged) => ("nothing to change".to_owned(), Tone::Good),
+        Some(End::Detached) => ("left running as asked".to_owned(), Tone::Good),
+        Some(End::Left) if site.deploy.is_none() => ("not begun".to_owned(), Tone::Warn),
+        Some(End::Left) => ("left running".to_owned(), Tone::Warn),
+        Some(End::Broke(_)) => ("failed".to_owned(), Tone::Bad),
+        None => going_on(site),
+    }
+}
+
+fn ending(how: Outcome, at: State) -> (String, Tone) {
+    let (word, tone) = match how {
+        Outcome::Succeeded => state(at),
+        _ => outcome(how),
+    };
+    match at {
+        State::RolledBack => (format!("{word} and rolled back"), Tone::Warn),
+        _ => (word.to_owned(), tone),
+    }
+}
+
+fn going_on(site: &Site) -> (String, Tone) {
+    if site.lost.is_some() {
+        return ("link lost, trying again".to_owned(), Tone::Warn);
+    }
+    if let Some(at) = site.state {
+        let pulling = at < State::Pulled && site.images.iter().any(|image| image.end.is_none());
+        let (word, tone) = if pulling {
+            ("pulling", Tone::Busy)
+        } else {
+            state(at)
+        };
+        return (word.to_owned(), tone);
+    }
+    let word = match (site.upload, site.connected) {
+        (Some((sent, total)), _) if sent < total => {
+            format!("sending {} of {}", bytes(sent), bytes(total))
+        }
+        _ if site.deploy.is_some() => "submitted".to_owned(),
+        (Some(_), _) | (None, true) => "planning".to_owned(),
+        (None, false) => "connecting".to_owned(),
+    };
+    (word, Tone::Busy)
+}
+
+/// The sign in front of a place or a container.
+pub(super) fn sign(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "✓",
+        Tone::Bad => "✗",
+        Tone::Warn => "!",
+        Tone::Busy => "·",
+        Tone::Plain | Tone::Strong | Tone::Faint => " ",
+    }
+}
+
+/// Bytes as docker writes them: `41.2 MB`.
+pub(super) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    // Tenths of the unit are enough, and integers do not round up to "1000.0 kB".
+    let mut tenths = count / 100;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().copied().unwrap_or_default();
+    while tenths >= 10_000 {
+        let Some(next) = units.next() else { break };
+        unit = next;
+        tenths /= 1000;
+    }
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+/// A length of time: `12.3s`, `2m03s`, `1h02m`, `3d`.
+pub(super) fn duration(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..60 => format!("{seconds}.{}s", millis % 1000 / 100),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// How long ago, coarsely: `3m`, `2h`, `5d`.
+pub(super) fn age(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A point in time in UTC: `2026-03-01T12:00:00.000000000Z`.
+#[must_use]
+pub fn timestamp(nanos: i64) -> String {
+    let Ok(at) = OffsetDateTime::from_unix_timestamp_nanos(nanos.into()) else {
+        return nanos.to_string();
+    };
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z",
+        at.year(),
+        u8::from(at.month()),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        at.nanosecond()
+    )
+}
+
+/// `1 image`, `2 images`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_exact_enough() {
+        for (number, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (999_999, "999.9 kB"),
+            (41_234_567, "41.2 MB"),
+            (u64::MAX, "18446.7 PB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+        for (millis, text) in [
+            (0, "0.0s"),
+            (12_345, "12.3s"),
+            (123_000, "2m03s"),
+            (3_720_000, "1h02m"),
+        ] {
+            assert_eq!(duration(millis), text);
+        }
+        assert_eq!(
+            timestamp(1_772_366_400_000_000_001),
+            "2026-03-01T12:00:00.000000001Z"
+        );
+    }
+}
