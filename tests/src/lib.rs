@@ -2,5 +2,7 @@
 //!
 //! - [`lab`]: `Lab` is one run; it makes `Host`s (own network, processes, engine and sshd), `Registry`s
 //!   and `Image`s, and leaves nothing behind, not even when it is killed.
+//! - [`opq`]: the example fleet of `deploy/examples/opq`, ready for a deploy into the lab.
 
 pub mod lab;
+pub mod opq;

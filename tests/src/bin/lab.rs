@@ -5,7 +5,7 @@
 //!                                    until TERM, Ctrl-C or the end of a piped stdin; then remove all of it
 //! lab exec DIR NAME COMMAND...       run a command in a host, on this terminal
 //! lab push DIR ORG/NAME:TAG...       push the fixture under these names
-//! lab push-env DIR FILE              push one for every `…_IMAGE=…/ORG/NAME:TAG` line of an env file
+//! lab opq DIR FOLDER                 copy the example fleet to FOLDER for this registry, and push its images
 //! ```
 
 use std::collections::HashMap;
@@ -15,10 +15,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
 
-use tests::lab::{self, Cmd, Host, Image, Lab, LabError, Remote};
-
-/// Enough for a progress bar to be seen, small enough for a test.
-const PADDING: [usize; 2] = [3 << 20, 1 << 20];
+use tests::lab::{self, Cmd, Host, Lab, LabError, Remote};
+use tests::opq::Opq;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -27,8 +25,8 @@ fn main() -> ExitCode {
         ["up", "--dir", dir, names @ ..] if !names.is_empty() => up(Path::new(dir), names),
         ["exec", dir, name, command @ ..] if !command.is_empty() => exec(Path::new(dir), name, command),
         ["push", dir, images @ ..] if !images.is_empty() => push(Path::new(dir), images),
-        ["push-env", dir, file] => push_env(Path::new(dir), Path::new(file)),
-        _ => Err("usage: lab up --dir DIR NAME... | exec DIR NAME COMMAND... | push DIR ORG/NAME:TAG... | push-env DIR FILE".into()),
+        ["opq", dir, folder] => opq(Path::new(dir), folder),
+        _ => Err("usage: lab up --dir DIR NAME... | exec DIR NAME COMMAND... | push DIR ORG/NAME:TAG... | opq DIR FOLDER".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -119,45 +117,30 @@ fn exec(dir: &Path, name: &str, command: &[&str]) -> Result<()> {
 }
 
 fn push(dir: &Path, images: &[&str]) -> Result<()> {
+    let remote = remote(dir)?;
+    for image in images {
+        say(&tests::opq::push(&remote, image)?);
+    }
+    Ok(())
+}
+
+fn opq(dir: &Path, folder: &str) -> Result<()> {
+    let remote = remote(dir)?;
+    let opq = Opq::copy(folder, remote)?;
+    opq.push_images(remote)?;
+    say(&format!(
+        "{} images pushed, fleet in {folder}",
+        opq.images().len()
+    ));
+    Ok(())
+}
+
+fn remote(dir: &Path) -> Result<Remote> {
     let settings = settings(&dir.join("lab.env"))?;
     let registry = settings
         .get("LAB_REGISTRY")
         .ok_or("no registry in lab.env")?;
-    let remote = Remote::at(registry.parse()?);
-    images.iter().try_for_each(|image| push_one(&remote, image))
-}
-
-fn push_env(dir: &Path, file: &Path) -> Result<()> {
-    let settings = settings(file)?;
-    let mut images: Vec<&str> = settings
-        .iter()
-        .filter(|(key, _)| key.ends_with("_IMAGE"))
-        .map(|(_, image)| bare(image))
-        .collect();
-    images.sort_unstable();
-    push(dir, &images)
-}
-
-fn push_one(remote: &Remote, image: &str) -> Result<()> {
-    let (name, version) = image
-        .rsplit_once(':')
-        .ok_or_else(|| format!("{image}: org/name:tag is expected"))?;
-    let short = name.rsplit('/').next().unwrap_or(name);
-    let image_to_be = Image::fixture(short, version)?.shell()?;
-    let padded = PADDING
-        .iter()
-        .try_fold(image_to_be, |image, size| image.padding(*size))?;
-    let pushed = padded.push(remote, image)?;
-    say(&format!("{} {}", pushed.reference, pushed.digest));
-    Ok(())
-}
-
-/// The name within a registry: without a leading `host:port/` or `${VARIABLE}`.
-fn bare(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((host, rest)) if host.contains([':', '.', '$']) => rest,
-        _ => image.split_once('}').map_or(image, |(_, rest)| rest),
-    }
+    Ok(Remote::at(registry.parse()?))
 }
 
 fn settings(file: &Path) -> Result<HashMap<String, String>> {
