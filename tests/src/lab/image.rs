@@ -27,6 +27,8 @@ pub struct Pushed {
     pub reference: String,
     /// The digest of its manifest, or of its index.
     pub digest: String,
+    /// The digests of its layers as they are stored, in order; of an index, all of them.
+    pub layers: Vec<String>,
 }
 
 impl Image {

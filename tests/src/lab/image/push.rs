@@ -26,6 +26,7 @@ impl Image {
         Ok(Pushed {
             reference: registry.image(name),
             digest,
+            layers: self.layer_digests().collect(),
         })
     }
 
@@ -50,7 +51,12 @@ impl Image {
         Ok(Pushed {
             reference: registry.image(name),
             digest,
+            layers: images.iter().flat_map(Self::layer_digests).collect(),
         })
+    }
+
+    fn layer_digests(&self) -> impl Iterator<Item = String> {
+        self.layers.iter().map(|layer| layer.digest.clone())
     }
 
     /// Pushes the layers and the configuration; gives the manifest.
