@@ -1,1 +1,8 @@
-//! tests.
+//! Real hosts, a real registry and images on one machine, for the suites that drive both binaries.
+//!
+//! - [`lab`]: `Lab` is one run; it makes `Host`s (own network, processes, engine and sshd), `Registry`s
+//!   and `Image`s, and leaves nothing behind, not even when it is killed.
+//! - [`opq`]: the example fleet of `deploy/examples/opq`, ready for a deploy into the lab.
+
+pub mod lab;
+pub mod opq;
