@@ -15,8 +15,10 @@ use crate::config::Config;
 use crate::server::{ServeError, serve};
 use crate::tls::{Current, Trust, TrustError};
 
+#[cfg(any(test, feature = "test-util"))]
 mod unwired;
 
+#[cfg(any(test, feature = "test-util"))]
 pub use unwired::Unwired;
 
 /// The agent cannot run.

@@ -1,4 +1,15 @@
-//! The daemon on each server.
+//! The daemon on each server: takes stacks over mTLS gRPC, runs the real Compose, judges, commits, streams back.
+//!
+//! ```text
+//! server (own accept loop, identity from the certificate) -> service -> stage -> planner -> deployer -> deploy
+//!                                                               deploy -> engine::{docker, compose} -> process
+//! back: facts -> redact -> journal(seq) -> service -> wire
+//! ```
+//!
+//! Tasks and queues: `server` owns the accept loop and its connections; `deployer` owns one task for each running
+//! deploy (one per stack) and waits for them at the end; `service` owns a task for each log reader (256 at most) with
+//! a queue of 1024 records (full: a follower loses lines and is told how many, a reader of the past waits). A deploy
+//! has a queue of 256 lines from Compose (full: Compose waits) and one of 64 layer updates (full: dropped).
 
 pub mod clock;
 pub mod config;
@@ -16,14 +27,15 @@ pub mod logs;
 pub mod peer;
 pub mod planner;
 pub mod private;
+mod process;
 pub mod projectdir;
 pub mod redact;
 pub mod resolved;
 pub mod server;
+pub mod service;
 pub mod stage;
 pub mod store;
 pub mod tls;
 
 #[cfg(test)]
 mod testing;
-mod process;

@@ -3,8 +3,13 @@
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use agent::config::{Config, DEFAULT_FOLDER};
+use agent::deployer::Deployer;
+use agent::engine::{EngineSettings, RealEngine};
+use agent::service::AgentService;
+use agent::store::Store;
 use agent::{clock, daemon, enroll};
 use clap::{Parser, Subcommand};
 use proto::fault::{Fault, FaultKind};
@@ -84,7 +89,26 @@ fn run(folder: &Path) -> Result<(), Fault> {
     let config = Config::load(&folder.join("agent.toml"))?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Fault::new(FaultKind::Failed, "cannot start").because(&error))?;
-    Ok(runtime.block_on(daemon::run(folder, &config, |_| daemon::Unwired))?)
+    runtime.block_on(serve(folder, &config))
+}
+
+async fn serve(folder: &Path, config: &Config) -> Result<(), Fault> {
+    let engine = RealEngine::new(EngineSettings {
+        plugin: config.compose.clone(),
+        socket: config.docker.clone(),
+        empty: config.state.join("empty"),
+        // What `~` meant when a stack was started by hand.
+        home: Some(PathBuf::from("/root")),
+    });
+    let store = Arc::new(Store::open(&config.state)?);
+    let deployer = Arc::new(Deployer::new(store, Arc::new(engine))?);
+    let shared = Arc::clone(&deployer);
+    let served = daemon::run(folder, config, move |context| {
+        AgentService::new(context.identity.host().clone(), shared, context.stop)
+    })
+    .await;
+    deployer.shut_down().await;
+    Ok(served?)
 }
 
 fn read(file: Option<&Path>) -> Result<String, Fault> {

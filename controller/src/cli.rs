@@ -52,7 +52,7 @@ pub enum Verb {
     Deploy(DeployArgs),
     /// Follow a deploy that runs, or see how the newest one went
     Attach(AttachArgs),
-    /// Ask a running deploy to stop; the stack returns to its last good revision
+    /// Ask a running deploy to stop
     Cancel(CancelArgs),
     /// Show what runs
     #[command(visible_alias = "ps")]
@@ -110,10 +110,6 @@ pub struct SourceArgs {
     /// Set an interpolation value, or take KEY from this shell; wins over fleet.toml and .env
     #[arg(long, value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
-
-    /// Take over a running project of the same name that longshore did not start
-    #[arg(long)]
-    pub adopt: bool,
 
     /// Also remove containers whose service is no longer in the stack
     #[arg(long)]

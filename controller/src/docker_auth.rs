@@ -161,8 +161,12 @@ impl Lookup<'_> {
                 once.push(registry);
             }
         }
-        let found: Vec<Option<RegistryAuth>> = stream::iter(once)
+        // Futures first, and no closure in the stream: a closure over borrowed items makes it impossible to send.
+        let lookups: Vec<_> = once
+            .into_iter()
             .map(|registry| self.one(&path, &config, registry))
+            .collect();
+        let found: Vec<Option<RegistryAuth>> = stream::iter(lookups)
             .buffered(AT_ONCE)
             .try_collect()
             .await?;

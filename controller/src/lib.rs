@@ -1,24 +1,3 @@
-//! controller.
-
-pub mod clock;
-pub mod fleet_file;
-pub mod home;
-pub mod identity;
-pub mod passphrase;
-pub mod pki;
-pub mod private;
-pub mod tls;
-//! What the `controller` command is made of: inputs read and checked here, then sent, then shown.
-
-pub mod bundle;
-pub mod docker_auth;
-pub mod dotenv;
-pub mod fleet;
-pub mod process;
-pub mod shell;
-pub mod stack;
-pub mod suggest;
-pub mod target;
 //! The command on a workstation: reads a fleet, plans, deploys, and shows what happens.
 //!
 //! ```text
@@ -38,17 +17,36 @@ pub mod target;
 //! owns a reader for each place with a queue of 256 records (full: the reader waits, and the agent counts what it
 //! drops); `command::Leave` owns the listener for signals. Nothing else runs beside the caller.
 
+mod admin;
 pub mod board;
+pub mod bundle;
 pub mod cli;
+pub mod clock;
 pub mod command;
+pub mod docker_auth;
+pub mod dotenv;
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod fleet;
+pub mod fleet_file;
 pub mod fleet_run;
+pub mod home;
+pub mod identity;
 pub mod link;
+pub mod passphrase;
+pub mod pki;
+pub mod private;
+pub mod process;
 pub mod render;
+pub mod shell;
+pub mod stack;
 pub mod start;
+pub mod suggest;
+pub mod target;
 pub mod terminal;
+pub mod tls;
+pub mod workstation;
 
 #[cfg(test)]
 mod fake;

@@ -118,16 +118,12 @@ impl Link {
     ///
     /// # Errors
     /// When the agent refuses, or does not answer.
-    pub async fn plan(
-        &self,
-        stage: StageId,
-        auths: Vec<RegistryAuth>,
-        adopt: bool,
-    ) -> Result<Plan, Fault> {
+    pub async fn plan(&self, stage: StageId, auths: Vec<RegistryAuth>) -> Result<Plan, Fault> {
         let request = wire::PlanRequest {
             stage: stage.to_string(),
             auths: auths.into_iter().map(Into::into).collect(),
-            adopt,
+            // Taking over a project that was started by hand is not offered yet.
+            adopt: false,
         };
         let mut client = self.client.clone();
         let answer = self.call("plan", PLAN, client.plan(request)).await?;

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 type Answer<T> = Result<Response<T>, Status>;
 type Nothing<T> = tokio_stream::Empty<Result<T, Status>>;
 
-/// Stands where the real service will be.
+/// Stands where the service would be, for tests of what is in front of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Unwired;
 

@@ -65,7 +65,7 @@ fn a_misspelt_verb_is_answered_with_the_nearest() {
 fn flags_are_where_fingers_expect_them() {
     for words in [
         "deploy emilia",
-        "deploy emilia/opq -y -d --env TAG=1 --env KEY --remove-orphans --adopt --parallel 2 --timeout 10m",
+        "deploy emilia/opq -y -d --env TAG=1 --env KEY --remove-orphans --parallel 2 --timeout 10m",
         "plan all -o json --fleet other.toml",
         "--fleet other.toml ps",
         "logs emilia/opq/view -f -n 100 --since 10m --until 2026-03-01T12:00:00Z -t --raw --no-prefix",

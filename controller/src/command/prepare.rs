@@ -124,7 +124,7 @@ pub(super) async fn plans(
         supplies.iter().map(|(place, _)| &place.host),
     );
     let auths = Arc::new(Auths::default());
-    let (adopt, remove_orphans) = (source.adopt, source.remove_orphans);
+    let remove_orphans = source.remove_orphans;
     let work = |supply: Box<dyn Supply>, reporter: Reporter| {
         let (links, auths, fleet) = (
             Arc::clone(&links),
@@ -137,7 +137,7 @@ pub(super) async fn plans(
                 let link = link.await?;
                 let agent = link.facts().agent_version.clone();
                 reporter.own(Own::Connected { agent }).await;
-                let (auths, plan) = plan(&link, supply, &reporter, &auths, &fleet, adopt).await?;
+                let (auths, plan) = plan(&link, supply, &reporter, &auths, &fleet).await?;
                 Ok((link, auths, plan))
             };
             match done.await {
@@ -179,13 +179,12 @@ async fn plan(
     reporter: &Reporter,
     auths: &Auths,
     fleet: &Arc<dyn Fleet>,
-    adopt: bool,
 ) -> Result<(Vec<RegistryAuth>, Plan), Fault> {
     let progress = |sent, total| reporter.progress(Own::Uploading { sent, total });
     let mut warnings = supply.warnings();
     let staged = link.stage(supply, &progress).await?;
     let auths = auths.get(fleet, staged.registries).await?;
-    let mut plan = link.plan(staged.stage, auths.clone(), adopt).await?;
+    let mut plan = link.plan(staged.stage, auths.clone()).await?;
     // What was noticed here comes first: it is where the operator can do something about it.
     warnings.append(&mut plan.warnings);
     plan.warnings = warnings;

@@ -1,0 +1,292 @@
+//! The gRPC service: decode, call, encode; no decisions.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt, stream};
+use proto::convert::{InvalidMessage, facts_to_wire, fault_to_status};
+use proto::fault::{Fault, FaultKind};
+use proto::hello::{HostFacts, PROTOCOL, ProtocolRange, negotiate};
+use proto::id::HostName;
+use proto::limits;
+use proto::log::LogQuery;
+use proto::registry::RegistryAuth;
+use proto::role::Role;
+use proto::wire::v1 as wire;
+use proto::wire::v1::agent_server::Agent;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::deployer::{Deployer, Submission};
+use crate::logs;
+use crate::peer::Peer;
+
+mod staging;
+
+/// A boxed answer stream.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The service over one deployer.
+pub struct AgentService {
+    host: HostName,
+    deployer: Arc<Deployer>,
+    log_readers: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl AgentService {
+    /// Serves `deployer` under the name of this host; long answers end with `stop`.
+    #[must_use]
+    pub fn new(host: HostName, deployer: Arc<Deployer>, stop: CancellationToken) -> Self {
+        let log_readers = Arc::new(Semaphore::new(limits::LOG_READERS));
+        Self {
+            host,
+            deployer,
+            log_readers,
+            tasks: TaskTracker::new(),
+            stop,
+        }
+    }
+}
+
+fn refuse(fault: impl Into<Fault>) -> Status {
+    fault_to_status(fault.into())
+}
+
+fn invalid(error: impl std::fmt::Display) -> Status {
+    refuse(Fault::new(FaultKind::InvalidRequest, error.to_string()))
+}
+
+fn parse<T>(text: &str) -> Result<T, Status>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(invalid)
+}
+
+/// Who calls; the accept loop put it there from the verified certificate.
+fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    let peer = request.extensions().get::<Peer>().cloned();
+    peer.ok_or_else(|| refuse(Fault::new(FaultKind::Denied, "the caller has no identity")))
+}
+
+#[tonic::async_trait]
+impl Agent for AgentService {
+    type StageStream = Answers<wire::StageResponse>;
+    type WatchStream = Answers<wire::Event>;
+    type LogsStream = Answers<wire::LogRecord>;
+
+    async fn hello(
+        &self,
+        request: Request<wire::HelloRequest>,
+    ) -> Result<Response<wire::HelloResponse>, Status> {
+        let peer = peer(&request)?;
+        let hello = request.into_inner();
+        let theirs = ProtocolRange {
+            min: hello.protocol_min,
+            max: hello.protocol_max,
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        let (caller, host) = (&hello.controller_version, self.host.as_str());
+        if let Err(skew) = negotiate(caller, theirs, version, PROTOCOL, host) {
+            return Err(refuse(Fault::new(FaultKind::Unsupported, skew.to_string())));
+        }
+        let engine = self.deployer.engine();
+        let (facts, compose) = tokio::join!(engine.facts(), engine.compose_version());
+        let (os, architecture) = match &facts {
+            Ok(facts) => (facts.os.clone(), facts.architecture.clone()),
+            Err(_) => (
+                std::env::consts::OS.to_owned(),
+                std::env::consts::ARCH.to_owned(),
+            ),
+        };
+        Ok(Response::new(facts_to_wire(HostFacts {
+            agent_version: version.to_owned(),
+            protocol: PROTOCOL,
+            host: self.host.clone(),
+            os,
+            architecture,
+            engine: facts
+                .map(|facts| facts.version)
+                .map_err(|error| error.to_string()),
+            compose: compose.map_err(|error| error.to_string()),
+            message_limit: limits::MESSAGE_BYTES as u64,
+            bundle_limit: limits::BUNDLE_BYTES,
+            file_limit: u32::try_from(limits::BUNDLE_FILES).unwrap_or(u32::MAX),
+            operator: peer.operator.to_string(),
+            role: peer.role,
+        })))
+    }
+
+    async fn stage(
+        &self,
+        request: Request<Streaming<wire::StageRequest>>,
+    ) -> Result<Response<Self::StageStream>, Status> {
+        Ok(Response::new(staging::answer(
+            self.deployer.clone(),
+            request.into_inner(),
+        )))
+    }
+
+    async fn plan(
+        &self,
+        request: Request<wire::PlanRequest>,
+    ) -> Result<Response<wire::PlanResponse>, Status> {
+        let wire::PlanRequest {
+            stage,
+            auths,
+            adopt: _,
+        } = request.into_inner();
+        let auths: Vec<RegistryAuth> = auths.into_iter().map(Into::into).collect();
+        let plan = self
+            .deployer
+            .plan(parse(&stage)?, &auths)
+            .await
+            .map_err(refuse)?;
+        Ok(Response::new(wire::PlanResponse {
+            plan: Some(plan.into()),
+        }))
+    }
+
+    async fn deploy(
+        &self,
+        request: Request<wire::DeployRequest>,
+    ) -> Result<Response<wire::DeployResponse>, Status> {
+        let operator = peer(&request)?.operator;
+        let wire::DeployRequest {
+            deploy,
+            plan,
+            auths,
+            remove_orphans,
+        } = request.into_inner();
+        let submission = Submission {
+            deploy: parse(&deploy)?,
+            plan: parse(&plan)?,
+            auths: auths.into_iter().map(Into::into).collect(),
+            remove_orphans,
+            operator,
+        };
+        let existed = self.deployer.deploy(submission).map_err(refuse)?;
+        Ok(Response::new(wire::DeployResponse { deploy, existed }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let wire::WatchRequest {
+            deploy,
+            stack,
+            after,
+        } = request.into_inner();
+        let deploy = self.find(&deploy, &stack)?;
+        let watcher = self.deployer.watch(&deploy, after).map_err(refuse)?;
+        let events = stream::unfold(watcher, |mut watcher| async move {
+            let event = watcher.next().await?;
+            Some((Ok(wire::Event::from(event)), watcher))
+        });
+        Ok(Response::new(self.until_stopped(events)))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<wire::CancelRequest>,
+    ) -> Result<Response<wire::CancelResponse>, Status> {
+        let wire::CancelRequest { deploy, stack } = request.into_inner();
+        let deploy = self.find(&deploy, &stack)?;
+        let cancelling = self.deployer.cancel(&deploy);
+        Ok(Response::new(wire::CancelResponse { cancelling }))
+    }
+
+    async fn status(
+        &self,
+        request: Request<wire::StatusRequest>,
+    ) -> Result<Response<wire::StatusResponse>, Status> {
+        let wire::StatusRequest { stack } = request.into_inner();
+        let only = if stack.is_empty() {
+            None
+        } else {
+            Some(parse(&stack)?)
+        };
+        let stacks = self.deployer.status(only.as_ref()).await.map_err(refuse)?;
+        let stacks = stacks.into_iter().map(Into::into).collect();
+        Ok(Response::new(wire::StatusResponse { stacks }))
+    }
+
+    async fn logs(
+        &self,
+        request: Request<wire::LogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        let query = LogQuery::try_from(request.into_inner()).map_err(refuse_message)?;
+        let permit = self.log_readers.clone().try_acquire_owned().map_err(|_| {
+            let what = format!("{} log readers are already connected", limits::LOG_READERS);
+            refuse(Fault::new(FaultKind::Refused, what).hint("close one, then try again"))
+        })?;
+        let project = self.deployer.project(&query.stack).map_err(refuse)?;
+        let (sender, receiver) = logs::queue();
+        let read = logs::read(self.deployer.engine().clone(), project, query, sender);
+        self.tasks.spawn(async move {
+            read.await;
+            drop(permit);
+        });
+        let records = stream::unfold(receiver, |mut receiver| async move {
+            let record = receiver.recv().await?;
+            Some((record.map(Into::into).map_err(refuse), receiver))
+        });
+        Ok(Response::new(self.until_stopped(records)))
+    }
+
+    async fn down(
+        &self,
+        request: Request<wire::DownRequest>,
+    ) -> Result<Response<wire::DeployResponse>, Status> {
+        let peer = peer(&request)?;
+        let wire::DownRequest {
+            deploy,
+            stack,
+            volumes,
+        } = request.into_inner();
+        if volumes && peer.role < Role::Admin {
+            let what = format!(
+                "removing volumes needs role admin; {} is {}",
+                peer.operator, peer.role
+            );
+            return Err(refuse(Fault::new(FaultKind::Denied, what)));
+        }
+        let (id, stack) = (parse(&deploy)?, parse(&stack)?);
+        let existed = self
+            .deployer
+            .down(id, stack, volumes, peer.operator)
+            .map_err(refuse)?;
+        Ok(Response::new(wire::DeployResponse { deploy, existed }))
+    }
+}
+
+impl AgentService {
+    /// The controller follows again once the agent is back.
+    fn until_stopped<T: Send + 'static>(
+        &self,
+        answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> Answers<T> {
+        let stopped = self.stop.clone().cancelled_owned();
+        let going = stream::once(async { Err(Status::unavailable("the agent is stopping")) });
+        let ended = self.stop.clone();
+        let going = going.filter(move |_| std::future::ready(ended.is_cancelled()));
+        answers.take_until(stopped).chain(going).boxed()
+    }
+
+    fn find(&self, deploy: &str, stack: &str) -> Result<proto::id::DeployId, Status> {
+        if deploy.is_empty() {
+            return self.deployer.newest(&parse(stack)?).map_err(refuse);
+        }
+        parse(deploy)
+    }
+}
+
+fn refuse_message(error: InvalidMessage) -> Status {
+    refuse(error)
+}

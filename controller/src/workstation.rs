@@ -1,0 +1,231 @@
+//! The real parts behind the verbs: this workstation's fleet file, identity, Docker logins and shell.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use proto::fault::{Fault, FaultKind};
+use proto::id::{BlobId, HostName};
+use proto::registry::RegistryAuth;
+use proto::stack::{ShippedFile, StackSpec};
+
+use crate::bundle::Bundle;
+use crate::command::{Fleet, Target};
+use crate::error::Failure;
+use crate::event::Place;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::identity::{OperatorIdentity, load_operator, read_ca};
+use crate::link::{BoxedIo, Dial, Supply};
+use crate::pki::FleetCa;
+use crate::shell::Shell;
+use crate::start::{Admin, Parts};
+use crate::target::{self, Selection};
+use crate::terminal::Terminal;
+use crate::tls::{self, HostClient};
+use crate::{admin, clock, docker_auth, fleet};
+
+/// What this process was started with: its folder and its environment.
+pub struct Workstation {
+    folder: PathBuf,
+    variables: BTreeMap<String, String>,
+}
+
+impl Workstation {
+    /// The one place that reads the environment. Names and values that are not text are left out.
+    #[must_use]
+    pub fn here() -> Self {
+        let text = |value: std::ffi::OsString| value.into_string().ok();
+        let variables =
+            std::env::vars_os().filter_map(|(key, value)| Some((text(key)?, text(value)?)));
+        Self {
+            folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            variables: variables.collect(),
+        }
+    }
+
+    fn docker_config(&self) -> PathBuf {
+        let home =
+            || Path::new(self.variables.get("HOME").map_or("/", String::as_str)).join(".docker");
+        let given = self
+            .variables
+            .get("DOCKER_CONFIG")
+            .filter(|folder| !folder.is_empty());
+        given.map_or_else(home, PathBuf::from)
+    }
+
+    /// The fleet file that applies here.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn fleet_file(&self, file: Option<&Path>) -> Result<PathBuf, Fault> {
+        Ok(fleet::Fleet::find(&self.folder, file)?)
+    }
+
+    /// The folder that a new fleet is made in.
+    pub(crate) fn new_fleet_folder(&self, file: Option<&Path>) -> PathBuf {
+        file.and_then(Path::parent)
+            .map_or_else(|| self.folder.clone(), |parent| self.folder.join(parent))
+    }
+}
+
+impl Parts for Workstation {
+    fn fleet(&self, file: Option<&Path>, _: &Terminal) -> Result<Arc<dyn Fleet>, Fault> {
+        let file = self.fleet_file(file)?;
+        Ok(Arc::new(LocalFleet {
+            fleet: fleet::Fleet::load(&file)?,
+            home: Home::from_environment()?,
+            variables: self.variables.clone(),
+            docker_config: self.docker_config(),
+            identity: OnceLock::new(),
+        }))
+    }
+
+    fn admin(
+        &self,
+        verb: Admin,
+        file: Option<&Path>,
+        terminal: &Terminal,
+    ) -> Result<Exit, Failure> {
+        Ok(admin::run(self, verb, file, terminal)?)
+    }
+
+    fn now_nanos(&self) -> i64 {
+        clock::unix_nanos()
+    }
+}
+
+/// Who we are to this fleet's hosts.
+struct Credentials {
+    ca: FleetCa,
+    operator: OperatorIdentity,
+}
+
+/// The fleet as its file, this workstation's identity and its Docker logins make it.
+struct LocalFleet {
+    fleet: fleet::Fleet,
+    home: Home,
+    variables: BTreeMap<String, String>,
+    docker_config: PathBuf,
+    identity: OnceLock<Credentials>,
+}
+
+impl LocalFleet {
+    fn identity(&self) -> Result<&Credentials, Fault> {
+        if let Some(known) = self.identity.get() {
+            return Ok(known);
+        }
+        let ca = read_ca(&self.fleet.ca)?;
+        let operator = load_operator(&self.home, &ca)?;
+        // Two threads may have read the same files; either reading will do.
+        Ok(self.identity.get_or_init(|| Credentials { ca, operator }))
+    }
+}
+
+impl Fleet for LocalFleet {
+    fn targets(&self, words: &[String]) -> Result<Vec<Target>, Fault> {
+        let all = ["all".to_owned()];
+        let words = if words.is_empty() { &all } else { words };
+        let selections = target::select(&self.fleet, words)?;
+        let target = |selection: Selection| Target {
+            place: Place {
+                host: selection.host,
+                stack: selection.stack,
+            },
+            services: selection.service.into_iter().collect(),
+        };
+        Ok(selections.into_iter().map(target).collect())
+    }
+
+    fn dial(&self, host: &HostName) -> Result<Arc<dyn Dial>, Fault> {
+        let entry = self.fleet.host(host).ok_or_else(|| unknown(host))?;
+        let Credentials { ca, operator } = self.identity()?;
+        let client = HostClient::new(ca, operator, host)?;
+        Ok(Arc::new(Direct {
+            address: entry.address.to_string(),
+            client,
+        }))
+    }
+
+    fn gather(&self, target: &Target, env: &[String]) -> Result<Box<dyn Supply>, Fault> {
+        let Place { host, stack } = target.place.clone();
+        let entry = self.fleet.host(&host).ok_or_else(|| unknown(&host))?;
+        if entry.dirs.contains_key(&stack) {
+            let what = format!("host {host} puts stack {stack} into a folder of its own (`dir`)");
+            return Err(Fault::new(FaultKind::InvalidStack, what).hint(
+                "this version keeps every project under /var/lib/longshore; take `dir` out",
+            ));
+        }
+        let shell = Shell::new(self.variables.clone(), env)?;
+        let selection = Selection {
+            host,
+            stack,
+            service: None,
+        };
+        Ok(Box::new(Bundle::new(&self.fleet, &selection, &shell)?))
+    }
+
+    fn auths<'a>(
+        &'a self,
+        registries: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>> {
+        async { Ok(docker_auth::credentials(&self.docker_config, registries).await?) }.boxed()
+    }
+}
+
+fn unknown(host: &HostName) -> Fault {
+    Fault::new(
+        FaultKind::UnknownName,
+        format!("there is no host {host} in the fleet"),
+    )
+}
+
+/// A TLS connection straight to the agent's port.
+struct Direct {
+    address: String,
+    client: HostClient,
+}
+
+impl Dial for Direct {
+    fn dial(&self) -> BoxFuture<'_, Result<BoxedIo, Fault>> {
+        async {
+            let stream = tls::connect(&self.address, &self.client).await?;
+            Ok(Box::new(stream) as BoxedIo)
+        }
+        .boxed()
+    }
+}
+
+impl Supply for Bundle {
+    fn spec(&self) -> StackSpec {
+        self.spec.clone()
+    }
+
+    fn add_wanted(&mut self, paths: Vec<String>) -> Result<Vec<ShippedFile>, Fault> {
+        Ok(Self::add_wanted(self, &paths)?)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    fn open(&self, blob: BlobId) -> Result<Box<dyn Read + Send>, Fault> {
+        let gone = || {
+            Fault::new(
+                FaultKind::Internal,
+                format!("content {} is not in the stack", blob.short()),
+            )
+        };
+        let source = self.content.get(&blob).ok_or_else(gone)?;
+        source.open().map_err(|error| {
+            Fault::new(
+                FaultKind::InvalidStack,
+                "a file of the stack cannot be read any more",
+            )
+            .because(&error)
+        })
+    }
+}
