@@ -68,20 +68,45 @@ pub struct HostEntry {
     pub stacks: Vec<StackName>,
 }
 
-/// Writes a new fleet file; an existing one is left alone. Says whether it was written.
+/// Writes a new fleet file, or `[fleet]` into one that lacks it; one that has it is left alone. Says whether
+/// anything was written.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the file is not TOML, or cannot be written.
 pub fn create_if_missing(path: &Path, fleet: &FleetName) -> Result<bool, FleetFileError> {
-    if path.exists() {
-        return Ok(false);
-    }
-    let text = format!(
+    let header = format!(
         "[fleet]\nname = \"{fleet}\"\nca   = \"ca.pem\"        # the two authorities' public certificates, in git\n\
          crl  = \"revoked.crl\"\n"
     );
-    private::write(path, &text)?;
+    if !path.exists() {
+        private::write(path, &header)?;
+        return Ok(true);
+    }
+    let text = private::read(path)?;
+    if parse(path, &text)?.contains_key("fleet") {
+        return Ok(false);
+    }
+    private::write(path, &below_the_title(&text, &header))?;
     Ok(true)
+}
+
+/// The comment that a file opens with stays its first lines, when an empty line ends it.
+fn below_the_title(text: &str, header: &str) -> String {
+    let is_comment = |line: &&str| line.starts_with('#');
+    let title: String = text.split_inclusive('\n').take_while(is_comment).collect();
+    match text.strip_prefix(&title) {
+        Some(rest) if !title.is_empty() && rest.starts_with('\n') => {
+            format!("{title}\n{header}{rest}")
+        }
+        _ => format!("{header}\n{text}"),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<DocumentMut, FleetFileError> {
+    text.parse().map_err(|error: toml_edit::TomlError| {
+        let (path, detail) = (path.to_owned(), error.to_string());
+        FleetFileError::Syntax { path, detail }
+    })
 }
 
 /// Adds a host; one that is there with the same settings is left as it is. Says whether anything was written.
@@ -90,10 +115,7 @@ pub fn create_if_missing(path: &Path, fleet: &FleetName) -> Result<bool, FleetFi
 /// When the file is not TOML, or has that host with other settings.
 pub fn add_host(path: &Path, host: &HostEntry) -> Result<bool, FleetFileError> {
     let text = private::read(path)?;
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        let (path, detail) = (path.to_owned(), error.to_string());
-        FleetFileError::Syntax { path, detail }
-    })?;
+    let mut document = parse(path, &text)?;
     let hosts = document.entry("hosts").or_insert_with(implicit_table);
     let hosts = hosts
         .as_table_like_mut()
@@ -176,6 +198,25 @@ mod tests {
             labels: vec!["cloud".into()],
             stacks: vec!["opq".parse().unwrap()],
         }
+    }
+
+    #[test]
+    fn a_file_without_its_fleet_gets_one_below_its_title() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleet.toml");
+        private::write(&path, "# ours\n\n[stacks.opq]\npath = \"opq\"\n").unwrap();
+        let fleet = "opq".parse().unwrap();
+        assert!(create_if_missing(&path, &fleet).unwrap());
+        let text = private::read(&path).unwrap();
+        assert!(
+            text.starts_with("# ours\n\n[fleet]\nname = \"opq\"\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("\n\n[stacks.opq]\npath = \"opq\"\n"),
+            "{text}"
+        );
+        assert!(!create_if_missing(&path, &fleet).unwrap());
     }
 
     #[test]

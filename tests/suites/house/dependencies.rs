@@ -37,26 +37,42 @@ fn graph() -> Graph {
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let mut edges = BTreeMap::new();
     for node in metadata["resolve"]["nodes"].as_array().unwrap() {
         let names = node["dependencies"].as_array().unwrap().iter();
-        edges.insert(text(node, "id"), names.map(|id| id.as_str().unwrap().to_owned()).collect());
+        edges.insert(
+            text(node, "id"),
+            names.map(|id| id.as_str().unwrap().to_owned()).collect(),
+        );
     }
-    let packages = metadata["packages"].as_array().unwrap().iter().map(|package| Package {
-        id: text(package, "id"),
-        name: text(package, "name"),
-        version: text(package, "version").parse().unwrap(),
-        license: text(package, "license"),
-        source: package["source"].as_str().map(str::to_owned),
-    });
-    let packages = packages.filter(|package| edges.contains_key(&package.id)).collect();
+    let packages = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| Package {
+            id: text(package, "id"),
+            name: text(package, "name"),
+            version: text(package, "version").parse().unwrap(),
+            license: text(package, "license"),
+            source: package["source"].as_str().map(str::to_owned),
+        });
+    let packages = packages
+        .filter(|package| edges.contains_key(&package.id))
+        .collect();
     Graph { packages, edges }
 }
 
 fn policy() -> toml::Table {
-    std::fs::read_to_string(root().join("deny.toml")).unwrap().parse().unwrap()
+    std::fs::read_to_string(root().join("deny.toml"))
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 fn list<'a>(policy: &'a toml::Table, section: &str, key: &str) -> Vec<&'a toml::Value> {
@@ -76,12 +92,22 @@ fn nothing_banned_is_built() {
             .and_then(toml::Value::as_array)
             .map(|names| names.iter().filter_map(toml::Value::as_str).collect())
             .unwrap_or_default();
-        for package in graph.packages.iter().filter(|p| p.name == name && versions.matches(&p.version)) {
-            let users = graph.packages.iter().filter(|user| graph.edges[&user.id].contains(&package.id));
+        for package in graph
+            .packages
+            .iter()
+            .filter(|p| p.name == name && versions.matches(&p.version))
+        {
+            let users = graph
+                .packages
+                .iter()
+                .filter(|user| graph.edges[&user.id].contains(&package.id));
             let users: Vec<&str> = users.map(|user| user.name.as_str()).collect();
             if wrappers.is_empty() || users.iter().any(|user| !wrappers.contains(user)) {
                 let reason = ban["reason"].as_str().unwrap();
-                found.push(format!("{name} {} (used by {users:?}): {reason}", package.version));
+                found.push(format!(
+                    "{name} {} (used by {users:?}): {reason}",
+                    package.version
+                ));
             }
         }
     }
@@ -91,16 +117,26 @@ fn nothing_banned_is_built() {
 #[test]
 fn every_licence_is_allowed() {
     let policy = policy();
-    let allowed: Vec<&str> = list(&policy, "licenses", "allow").iter().filter_map(|v| v.as_str()).collect();
+    let allowed: Vec<&str> = list(&policy, "licenses", "allow")
+        .iter()
+        .filter_map(|v| v.as_str())
+        .collect();
     let fits = |license: &str| {
         // `/` is the old spelling of OR; AND needs every part.
         license.replace('/', " OR ").split(" OR ").any(|choice| {
-            choice.split(" AND ").all(|part| allowed.contains(&part.trim().trim_matches(['(', ')'])))
+            choice
+                .split(" AND ")
+                .all(|part| allowed.contains(&part.trim().trim_matches(['(', ')'])))
         })
     };
     let graph = graph();
-    let foreign = graph.packages.iter().filter(|package| !fits(&package.license));
-    let foreign: Vec<String> = foreign.map(|p| format!("{} {}: {:?}", p.name, p.version, p.license)).collect();
+    let foreign = graph
+        .packages
+        .iter()
+        .filter(|package| !fits(&package.license));
+    let foreign: Vec<String> = foreign
+        .map(|p| format!("{} {}: {:?}", p.name, p.version, p.license))
+        .collect();
     assert!(foreign.is_empty(), "{foreign:#?}");
 }
 
@@ -109,8 +145,16 @@ fn every_source_is_the_one_registry() {
     let ours = ["agent", "controller", "fixture", "proto", "tests"];
     for package in graph().packages {
         match &package.source {
-            Some(source) => assert!(source.contains("crates.io-index"), "{}: {source}", package.name),
-            None => assert!(ours.contains(&package.name.as_str()), "{} comes from a path", package.name),
+            Some(source) => assert!(
+                source.contains("crates.io-index"),
+                "{}: {source}",
+                package.name
+            ),
+            None => assert!(
+                ours.contains(&package.name.as_str()),
+                "{} comes from a path",
+                package.name
+            ),
         }
     }
 }
@@ -127,19 +171,34 @@ fn no_crate_is_built_twice_without_a_reason() {
         .collect();
     let mut versions: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for package in &graph.packages {
-        versions.entry(&package.name).or_default().insert(package.version.to_string());
+        versions
+            .entry(&package.name)
+            .or_default()
+            .insert(package.version.to_string());
     }
     let mut unexplained = Vec::new();
     let mut used = BTreeSet::new();
     for (name, versions) in versions.iter().filter(|(_, versions)| versions.len() > 1) {
-        let old: Vec<String> = versions.iter().map(|version| format!("{name}@{version}")).collect();
-        let explained = old.iter().filter(|spec| skipped.contains(spec.as_str())).count();
+        let old: Vec<String> = versions
+            .iter()
+            .map(|version| format!("{name}@{version}"))
+            .collect();
+        let explained = old
+            .iter()
+            .filter(|spec| skipped.contains(spec.as_str()))
+            .count();
         used.extend(old.iter().cloned());
         if versions.len() - explained > 1 {
             unexplained.push(old);
         }
     }
     assert!(unexplained.is_empty(), "{unexplained:#?}");
-    let stale: Vec<&&str> = skipped.iter().filter(|spec| !used.contains(**spec)).collect();
-    assert!(stale.is_empty(), "skipped in deny.toml but built once: {stale:?}");
+    let stale: Vec<&&str> = skipped
+        .iter()
+        .filter(|spec| !used.contains(**spec))
+        .collect();
+    assert!(
+        stale.is_empty(),
+        "skipped in deny.toml but built once: {stale:?}"
+    );
 }

@@ -7,17 +7,64 @@ use std::path::{Path, PathBuf};
 const ONLY_HERE: &[(&str, &[&str], &str)] = &[
     (
         "wire::v1",
-        &["proto/src/convert", "proto/src/wire.rs", "agent/src/service", "agent/src/server", "controller/src/link"],
+        &[
+            "proto/src/convert",
+            "proto/src/wire.rs",
+            "agent/src/service",
+            "agent/src/server",
+            "controller/src/link",
+        ],
         "a field's new name must touch three places, not thirty",
     ),
-    ("bollard", &["agent/src/engine/docker"], "Docker's types never reach a plan, an event or the wire"),
-    ("tokio::process", &["agent/src/process", "controller/src/docker_auth", "controller/src/process"], "one place a side can leak a child"),
-    ("use clap", &["controller/src/cli", "controller/src/main.rs", "agent/src/main.rs", "agent/src/cli.rs"], "the logic stays callable from tests"),
-    ("println!", &["controller/src/terminal", "agent/src/main.rs", "tests/"], "one place decides what reaches the screen"),
-    ("indicatif", &["controller/src/render", "controller/src/terminal"], "cursor movement stays with the renderer"),
-    ("use controller", &["controller/", "tests/"], "the agent never knows the controller"),
-    ("use agent::", &["agent/", "tests/"], "the controller never knows the agent"),
-    ("SystemTime", &["agent/src/clock.rs", "controller/src/clock.rs"], "order and deadlines never come from the wall clock"),
+    (
+        "bollard",
+        &["agent/src/engine/docker"],
+        "Docker's types never reach a plan, an event or the wire",
+    ),
+    (
+        "tokio::process",
+        &[
+            "agent/src/process",
+            "controller/src/docker_auth",
+            "controller/src/process",
+        ],
+        "one place a side can leak a child",
+    ),
+    (
+        "use clap",
+        &[
+            "controller/src/cli",
+            "controller/src/main.rs",
+            "agent/src/main.rs",
+            "agent/src/cli.rs",
+        ],
+        "the logic stays callable from tests",
+    ),
+    (
+        "println!",
+        &["controller/src/terminal", "agent/src/main.rs", "tests/"],
+        "one place decides what reaches the screen",
+    ),
+    (
+        "indicatif",
+        &["controller/src/render", "controller/src/terminal"],
+        "cursor movement stays with the renderer",
+    ),
+    (
+        "use controller",
+        &["controller/", "tests/"],
+        "the agent never knows the controller",
+    ),
+    (
+        "use agent::",
+        &["agent/", "tests/"],
+        "the controller never knows the agent",
+    ),
+    (
+        "SystemTime",
+        &["agent/src/clock.rs", "controller/src/clock.rs"],
+        "order and deadlines never come from the wall clock",
+    ),
 ];
 
 fn root() -> &'static Path {
@@ -41,7 +88,12 @@ fn all() -> Vec<(String, String)> {
         sources(&root().join(folder), &mut paths);
     }
     let read = |path: PathBuf| {
-        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let name = path
+            .strip_prefix(root())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         (name, fs::read_to_string(path).unwrap())
     };
     paths.into_iter().map(read).collect()
@@ -55,7 +107,9 @@ fn each_word_stands_only_where_it_belongs() {
         let tests = path.ends_with("tests.rs") || path.contains("/tests/");
         let code = content.split("#[cfg(test)]").next().unwrap_or_default();
         for (word, places, why) in ONLY_HERE {
-            let stands = code.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+            let stands = code
+                .lines()
+                .any(|line| !line.trim_start().starts_with("//") && line.contains(word));
             if stands && !tests && !places.iter().any(|place| path.starts_with(place)) {
                 found.push(format!("{path}: {word} ({why})"));
             }
@@ -78,6 +132,9 @@ fn planning_does_no_input_or_output() {
 #[test]
 fn every_file_says_its_job_first() {
     for (path, content) in all() {
-        assert!(content.starts_with("//! "), "{path} does not start with one line that says its job");
+        assert!(
+            content.starts_with("//! "),
+            "{path} does not start with one line that says its job"
+        );
     }
 }

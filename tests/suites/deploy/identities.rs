@@ -1,0 +1,86 @@
+//! Who gets in, and which host is believed.
+
+use std::fs;
+
+use crate::world::{controller, world};
+
+#[test]
+fn a_workstation_without_an_identity_is_told_what_to_do() {
+    let Some(world) = world() else { return };
+    let case = world.case("nobody");
+    let home = tempfile::tempdir().unwrap();
+    let ended = controller(
+        case.folder.path(),
+        home.path(),
+        &["deploy", "emilia", "--yes"],
+        &[],
+    );
+    ended.failed(6, &["controller operator request"]);
+}
+
+#[test]
+fn an_operator_of_another_fleet_is_refused() {
+    let Some(world) = world() else { return };
+    let case = world.case("stranger");
+    let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let passphrase = folder.path().join("passphrase");
+    fs::write(&passphrase, "another passphrase").unwrap();
+    let init = [
+        "init",
+        "--name",
+        "opq",
+        "--operator",
+        "eve",
+        "--passphrase-file",
+        passphrase.to_str().unwrap(),
+    ];
+    controller(folder.path(), home.path(), &init, &[]).done();
+    // Same fleet name, other authorities: neither side believes the other.
+    fs::copy(
+        folder.path().join("ca.pem"),
+        case.folder.path().join("ca.pem"),
+    )
+    .unwrap();
+    controller(case.folder.path(), home.path(), &["status"], &[]).failed(6, &["emilia"]);
+}
+
+#[test]
+fn a_server_that_is_another_host_is_refused() {
+    let Some(world) = world() else { return };
+    let case = world.case("imposter");
+    case.fleet_with("", &world.loa.ip().to_string());
+    case.deploy().failed(6, &["emilia", "loa"]);
+}
+
+#[test]
+fn a_second_workstation_gets_an_identity_of_its_own_with_a_role() {
+    let Some(world) = world() else { return };
+    let case = world.case("second");
+    let home = tempfile::tempdir().unwrap();
+    let at_home = |words: &[&str]| controller(case.folder.path(), home.path(), words, &[]);
+    let request = case.folder.path().join("bo.request");
+    let certificate = case.folder.path().join("bo.pem");
+    at_home(&[
+        "operator",
+        "request",
+        "bo",
+        "--out",
+        request.to_str().unwrap(),
+    ])
+    .done();
+    let approve = [
+        "operator",
+        "approve",
+        "bo",
+        "--role",
+        "viewer",
+        "--request",
+        request.to_str().unwrap(),
+    ];
+    let approved = world.admin_does(&approve).done();
+    fs::write(&certificate, approved).unwrap();
+    at_home(&["operator", "accept", certificate.to_str().unwrap()]).done();
+    at_home(&["status"]).done();
+    at_home(&["deploy", "emilia", "--yes"]).failed(6, &["viewer", "deployer"]);
+    assert_eq!(case.containers(), "");
+}

@@ -1,0 +1,302 @@
+//! One fleet of real hosts for the whole suite, and a stack folder of its own for each test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tests::lab::{Cmd, Host, Image, Lab, Process, Registry, until};
+
+const PASSPHRASE: &str = "a passphrase for tests only";
+
+/// A lab with two hosts, their agents, a registry, and a fleet that trusts them.
+pub(crate) struct World {
+    pub(crate) lab: Lab,
+    pub(crate) emilia: Host,
+    pub(crate) loa: Host,
+    pub(crate) registry: Registry,
+    admin: TempDir,
+    _agents: Vec<Process>,
+}
+
+/// The suite's world; `None`, and a word on standard error, where there can be none.
+pub(crate) fn world() -> Option<&'static World> {
+    static WORLD: OnceLock<Option<World>> = OnceLock::new();
+    // Never dropped: the lab's watchdog clears up when this process ends.
+    WORLD.get_or_init(World::make).as_ref()
+}
+
+/// A binary of the workspace, beside the test's own.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let path = here.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: cargo build --workspace --bins",
+        path.display()
+    );
+    path
+}
+
+impl World {
+    fn make() -> Option<Self> {
+        let lab = Lab::start_or_skip()?;
+        let [emilia, loa] = lab.hosts(["emilia", "loa"]).unwrap();
+        let registry = lab.registry().unwrap();
+        for version in ["1", "2"] {
+            let image = Image::fixture("web", version)
+                .unwrap()
+                .padding(300_000)
+                .unwrap();
+            image
+                .push(&registry, &format!("org/web:{version}"))
+                .unwrap();
+        }
+        let admin = tempfile::tempdir().unwrap();
+        fs::create_dir(admin.path().join("fleet")).unwrap();
+        fs::write(admin.path().join("passphrase"), PASSPHRASE).unwrap();
+        let mut world = Self {
+            lab,
+            emilia,
+            loa,
+            registry,
+            admin,
+            _agents: Vec::new(),
+        };
+        world
+            .admin_does(&["init", "--name", "opq", "--operator", "ana"])
+            .done();
+        world._agents = [&world.emilia, &world.loa]
+            .map(|host| world.enrol(host))
+            .into();
+        Some(world)
+    }
+
+    /// The controller in the admin's own folder, with the passphrase.
+    pub(crate) fn admin_does(&self, words: &[&str]) -> Ended {
+        let passphrase = self.admin.path().join("passphrase");
+        let mut words = words.to_vec();
+        words.extend(["--passphrase-file", passphrase.to_str().unwrap()]);
+        controller(&self.admin.path().join("fleet"), &self.home(), &words, &[])
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.admin.path().join("home")
+    }
+
+    pub(crate) fn public_file(&self, name: &str) -> PathBuf {
+        self.admin.path().join("fleet").join(name)
+    }
+
+    /// The steps of the README: a request from the host, a grant back, and the agent starts.
+    fn enrol(&self, host: &Host) -> Process {
+        host.install(&program("agent"), "/usr/local/bin/agent")
+            .unwrap();
+        let request = host
+            .sh(&format!("agent enroll --name {}", host.name()))
+            .unwrap();
+        let file = self.admin.path().join(format!("{}.request", host.name()));
+        fs::write(&file, request).unwrap();
+        let address = format!("{}:7433", host.ip());
+        let approve = [
+            "host",
+            "approve",
+            host.name(),
+            "--request",
+            file.to_str().unwrap(),
+            "--address",
+            &address,
+        ];
+        let grant = self.admin_does(&approve).done();
+        host.exec(&Cmd::new(["agent", "accept"]).input(grant.as_bytes()))
+            .unwrap()
+            .ok()
+            .unwrap();
+        let agent = host.spawn(&Cmd::new(["agent", "run"])).unwrap();
+        agent
+            .wait_for("listening", Duration::from_secs(20))
+            .unwrap();
+        agent
+    }
+
+    /// A stack folder with one service that is healthy at once.
+    pub(crate) fn case(&self, stack: &str) -> Case<'_> {
+        let case = Case {
+            world: self,
+            stack: stack.to_owned(),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        for file in ["ca.pem", "revoked.crl"] {
+            fs::copy(self.public_file(file), case.folder.path().join(file)).unwrap();
+        }
+        case.fleet("");
+        case.write("compose.yaml", WEB);
+        case.write(".env", "TAG=1\n");
+        case
+    }
+}
+
+/// One service with a fast healthcheck; its image's tag comes from `.env`.
+pub(crate) const WEB: &str = "\
+services:
+  web:
+    image: ${REGISTRY}/org/web:${TAG}
+    environment: { FIXTURE_SHOW: NOTHING }
+    restart: always
+    healthcheck: { test: [CMD, /fixture, health], interval: 500ms, timeout: 5s, retries: 3 }
+";
+
+/// One test's fleet folder.
+pub(crate) struct Case<'w> {
+    world: &'w World,
+    pub(crate) stack: String,
+    pub(crate) folder: TempDir,
+}
+
+impl Case<'_> {
+    /// Writes `fleet.toml`, with more lines for the stack's environment.
+    pub(crate) fn fleet(&self, env: &str) {
+        self.fleet_with(env, &self.world.emilia.ip().to_string());
+    }
+
+    /// The same with the host at another address.
+    pub(crate) fn fleet_with(&self, env: &str, address: &str) {
+        let (stack, registry) = (&self.stack, self.world.registry.address());
+        let loa = self.world.loa.ip();
+        let text = format!(
+            "[fleet]\nname = \"opq\"\nca = \"ca.pem\"\ncrl = \"revoked.crl\"\n\n\
+             [hosts.emilia]\naddress = \"{address}:7433\"\nstacks = [\"{stack}\"]\n\n\
+             [hosts.loa]\naddress = \"{loa}:7433\"\nstacks = [\"{stack}\"]\n\n\
+             [stacks.{stack}]\npath = \"stack\"\nproject_name = \"{stack}\"\n\n\
+             [stacks.{stack}.env]\nREGISTRY = \"{registry}\"\n{env}"
+        );
+        fs::write(self.folder.path().join("fleet.toml"), text).unwrap();
+    }
+
+    /// Writes a file of the stack.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join("stack").join(path)
+    }
+
+    /// Runs the controller in the fleet's folder, as the admin.
+    pub(crate) fn controller(&self, words: &[&str]) -> Ended {
+        self.controller_with(words, &[])
+    }
+
+    /// The same with more environment.
+    pub(crate) fn controller_with(&self, words: &[&str], env: &[(&str, &str)]) -> Ended {
+        controller(self.folder.path(), &self.world.home(), words, env)
+    }
+
+    pub(crate) fn deploy(&self) -> Ended {
+        self.controller(&["deploy", "emilia", "--yes"])
+    }
+
+    /// `docker` on emilia.
+    pub(crate) fn docker(&self, words: &str) -> String {
+        self.world
+            .emilia
+            .sh(&format!("docker {words}"))
+            .unwrap()
+            .trim()
+            .to_owned()
+    }
+
+    /// The stack's containers on emilia as `service image state`, one a line.
+    pub(crate) fn containers(&self) -> String {
+        let format = "'{{.Label \"com.docker.compose.service\"}} {{.Image}} {{.State}}'";
+        let label = format!("label=com.docker.compose.project={}", self.stack);
+        let text = self.docker(&format!("ps -a --filter {label} --format {format}"));
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        lines
+            .join("\n")
+            .replace(&format!("{}/", self.world.registry.address()), "")
+    }
+
+    /// The id of a service's first container.
+    pub(crate) fn id(&self, service: &str) -> String {
+        self.docker(&format!(
+            "ps -aq --filter name=^{}-{service}-1$",
+            self.stack
+        ))
+    }
+}
+
+impl Drop for Case<'_> {
+    fn drop(&mut self) {
+        let label = format!("label=com.docker.compose.project={}", self.stack);
+        for host in [&self.world.emilia, &self.world.loa] {
+            drop(host.sh(&format!(
+                "docker ps -aq --filter {label} | xargs -r docker rm -fv"
+            )));
+        }
+    }
+}
+
+/// How a run of the controller ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ended {
+    /// What it printed, when it succeeded.
+    #[track_caller]
+    pub(crate) fn done(self) -> String {
+        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
+        self.out
+    }
+
+    /// What it said, when it failed with `code` and said every one of `words`.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32, words: &[&str]) -> String {
+        let said = format!("{}\n{}", self.out, self.err);
+        assert_eq!(self.code, code, "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word:?} is not in:\n{said}");
+        }
+        said
+    }
+}
+
+/// Runs the controller with an environment of its own; two minutes at most.
+pub(crate) fn controller(
+    folder: &Path,
+    home: &Path,
+    words: &[&str],
+    env: &[(&str, &str)],
+) -> Ended {
+    let output = Command::new("timeout")
+        .args(["--foreground", "120"])
+        .arg(program("controller"))
+        .args(words)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home)
+        .env("LONGSHORE_HOME", home)
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Waits for a predicate, 30 s at most.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    until(what, Duration::from_secs(30), || holds().then_some(())).unwrap();
+}
