@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::world::{controller, world};
+use crate::world::{controller, secret_file, world};
 
 #[test]
 fn a_workstation_without_an_identity_is_told_what_to_do() {
@@ -24,7 +24,7 @@ fn an_operator_of_another_fleet_is_refused() {
     let case = world.case("stranger");
     let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let passphrase = folder.path().join("passphrase");
-    fs::write(&passphrase, "another passphrase").unwrap();
+    secret_file(&passphrase, "another passphrase");
     let init = [
         "init",
         "--name",

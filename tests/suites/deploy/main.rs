@@ -1,4 +1,5 @@
 //! Claims about longshore, driven as an operator drives it: the real controller, TLS, agent, engine and Compose.
+#![allow(clippy::unwrap_used, reason = "a suite: every failure is a panic")]
 
 mod bad_input;
 mod deploys;

@@ -1,6 +1,7 @@
 //! One fleet of real hosts for the whole suite, and a stack folder of its own for each test.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -40,6 +41,12 @@ pub(crate) fn program(name: &str) -> PathBuf {
     path
 }
 
+/// Writes a file that only its owner may read.
+pub(crate) fn secret_file(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 impl World {
     fn make() -> Option<Self> {
         let lab = Lab::start_or_skip()?;
@@ -56,7 +63,7 @@ impl World {
         }
         let admin = tempfile::tempdir().unwrap();
         fs::create_dir(admin.path().join("fleet")).unwrap();
-        fs::write(admin.path().join("passphrase"), PASSPHRASE).unwrap();
+        secret_file(&admin.path().join("passphrase"), PASSPHRASE);
         let mut world = Self {
             lab,
             emilia,

@@ -13,6 +13,8 @@ const ONLY_HERE: &[(&str, &[&str], &str)] = &[
             "agent/src/service",
             "agent/src/server",
             "controller/src/link",
+            "agent/src/daemon",
+            "controller/src/fake",
         ],
         "a field's new name must touch three places, not thirty",
     ),
