@@ -34,6 +34,11 @@ fn a_dead_host_is_told_and_the_others_are_deployed() {
         .sh("docker ps -q --filter label=com.docker.compose.project=partial")
         .unwrap();
     assert_eq!(on_loa.lines().count(), 1);
-    case.controller(&["deploy", "emilia", "--yes"])
-        .failed(6, &["nothing listens on 127.0.0.1:7433, on emilia", "is the agent running"]);
+    case.controller(&["deploy", "emilia", "--yes"]).failed(
+        6,
+        &[
+            "nothing listens on 127.0.0.1:7433, on emilia",
+            "is the agent running",
+        ],
+    );
 }

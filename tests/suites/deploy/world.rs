@@ -99,7 +99,7 @@ impl World {
 
     /// The steps of the README: a request from the host, a grant back, and the agent starts.
     fn enrol(&self, host: &Host) -> Process {
-        host.install(&program("agent"), "/usr/local/bin/agent")
+        host.install(program("agent"), "/usr/local/bin/agent")
             .unwrap();
         let request = host
             .sh(&format!("agent enroll --name {}", host.name()))
