@@ -1,0 +1,11 @@
+//! The owner of deploys over a real store, a real journal and real staging; only Docker is scripted.
+
+#![allow(clippy::unwrap_used, reason = "a test, in helpers as well")]
+
+mod ends;
+mod files;
+mod restart;
+mod secrets;
+mod staging;
+mod submit;
+mod world;

@@ -1,0 +1,289 @@
+//! A host with nothing but a state directory and a scripted engine, and bundles to bring there.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::deployer::{Deployer, Submission};
+use agent::engine::scripted::{Method, ScriptedEngine};
+use agent::journal::Watcher;
+use agent::stage::Session;
+use agent::store::{Stage, Store};
+use proto::event::{Event, EventKind, Outcome, State};
+use proto::fault::Fault;
+use proto::id::{BlobId, DeployId, RevisionId, StackName};
+use proto::plan::{Action, Plan};
+use proto::stack::{ShippedFile, StackSpec, Value};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+/// Longer than any deadline of a deploy; the suite's clock is paused, so it passes at once when nothing else can.
+const EVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) const WEB: &str = "r/web:1";
+pub(crate) const DB: &str = "r/db:1";
+
+/// A claim's patience: what never happens is a failure, not a hang.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(EVER, future)
+        .await
+        .expect("it never happened")
+}
+
+pub(crate) fn id(number: u8) -> DeployId {
+    DeployId::from_bytes([number; 16])
+}
+
+pub(crate) fn blob(content: &str) -> BlobId {
+    BlobId::from_bytes(Sha256::digest(content).into())
+}
+
+/// What a controller would send.
+#[derive(Clone)]
+pub(crate) struct Bundle {
+    pub(crate) spec: StackSpec,
+    contents: Vec<String>,
+}
+
+impl Bundle {
+    /// A stack of this name and project, its services in the scripted engine's own format.
+    pub(crate) fn new(stack: &str, services: serde_json::Value) -> Self {
+        let spec = StackSpec {
+            stack: stack.parse().unwrap(),
+            project: stack.parse().unwrap(),
+            compose_files: vec!["compose.yml".parse().unwrap()],
+            env_file: None,
+            profiles: Vec::new(),
+            values: Vec::new(),
+            allow_undefined: Vec::new(),
+            files: Vec::new(),
+        };
+        let text = json!({ "services": services }).to_string();
+        let contents = Vec::new();
+        Self { spec, contents }.file("compose.yml", &text)
+    }
+
+    /// One service that runs [`WEB`].
+    pub(crate) fn web(stack: &str) -> Self {
+        Self::new(stack, json!({ "web": { "image": WEB } }))
+    }
+
+    pub(crate) fn file(mut self, path: &str, content: &str) -> Self {
+        self.spec.files.push(shipped(path, content));
+        self.contents.push(content.to_owned());
+        self
+    }
+
+    pub(crate) fn secret(mut self, name: &str, text: &str) -> Self {
+        let value = Value::new(name.parse().unwrap(), text.to_owned(), true).unwrap();
+        self.spec.values.push(value);
+        self
+    }
+}
+
+pub(crate) fn shipped(path: &str, content: &str) -> ShippedFile {
+    ShippedFile {
+        path: path.parse().unwrap(),
+        mode: 0o644,
+        size: content.len() as u64,
+        blob: blob(content),
+    }
+}
+
+/// How a deploy ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    pub(crate) state: State,
+    pub(crate) revision: Option<RevisionId>,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// One host.
+pub(crate) struct World {
+    pub(crate) engine: ScriptedEngine,
+    pub(crate) store: Arc<Store>,
+    pub(crate) deployer: Deployer,
+    root: TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let engine = ScriptedEngine::new();
+        for image in [WEB, "r/web:2", DB, "r/api:1"] {
+            engine.publish(image, image, &["linux/amd64"]);
+        }
+        Self::open(engine, tempfile::tempdir().unwrap())
+    }
+
+    fn open(engine: ScriptedEngine, root: TempDir) -> Self {
+        let store = Arc::new(Store::open(root.path()).unwrap());
+        let deployer = Deployer::new(store.clone(), Arc::new(engine.clone())).unwrap();
+        Self {
+            engine,
+            store,
+            deployer,
+            root,
+        }
+    }
+
+    /// The agent is gone and another one starts. Its tasks must be gone before: they hold the store.
+    pub(crate) fn restart(self) -> Self {
+        let Self {
+            engine,
+            store,
+            deployer,
+            root,
+        } = self;
+        drop((deployer, store));
+        Self::open(engine, root)
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.root.path().join(below)
+    }
+
+    pub(crate) fn project(&self, stack: &str) -> PathBuf {
+        self.store.project_directory(&name(stack))
+    }
+
+    pub(crate) fn revision(&self, stack: &str) -> Option<RevisionId> {
+        self.store.current(&name(stack)).unwrap().map(|it| it.id)
+    }
+
+    /// Announces the bundle, sends what is asked for, and lets Compose read it, as a controller does.
+    pub(crate) async fn stage(&self, bundle: &Bundle) -> Result<Stage, Fault> {
+        let mut session = self.deployer.stage(bundle.spec.clone())?;
+        self.fill(&mut session, bundle)?;
+        session.wanted().await?;
+        session.finish().await
+    }
+
+    pub(crate) fn fill(&self, session: &mut Session, bundle: &Bundle) -> Result<(), Fault> {
+        for asked in session.add(Vec::new())? {
+            let content = bundle.contents.iter().find(|text| blob(text) == asked);
+            session.chunk(asked, 0, content.unwrap().as_bytes())?;
+        }
+        assert!(session.is_complete());
+        Ok(())
+    }
+
+    pub(crate) async fn plan(&self, bundle: &Bundle) -> Result<Plan, Fault> {
+        let stage = self.stage(bundle).await?;
+        self.deployer.plan(stage.id, &[]).await
+    }
+
+    pub(crate) fn submit(&self, plan: &Plan, deploy: DeployId) -> Result<bool, Fault> {
+        self.deployer.deploy(submission(plan, deploy))
+    }
+
+    /// Plans and submits; it is on its way.
+    pub(crate) async fn begin(&self, bundle: &Bundle, number: u8) -> Watcher {
+        let plan = self.plan(bundle).await.unwrap();
+        assert!(!self.submit(&plan, id(number)).unwrap());
+        self.deployer.watch(&id(number), 0).unwrap()
+    }
+
+    /// Plans, submits and waits for the end.
+    pub(crate) async fn deploy(&self, bundle: &Bundle, number: u8) -> End {
+        end(&mut self.begin(bundle, number).await).await
+    }
+
+    /// Every durable event after a number.
+    pub(crate) async fn events(&self, number: u8, after: u64) -> Vec<Event> {
+        rest(&mut self.deployer.watch(&id(number), after).unwrap()).await
+    }
+
+    pub(crate) fn count(&self, method: Method) -> usize {
+        self.engine.calls_of(method).len()
+    }
+
+    /// The id of the container of this name.
+    pub(crate) fn container(&self, name: &str) -> Option<String> {
+        let all = self.engine.all_containers();
+        all.into_iter().find(|it| it.name == name).map(|it| it.id)
+    }
+}
+
+pub(crate) fn name(stack: &str) -> StackName {
+    stack.parse().unwrap()
+}
+
+pub(crate) fn submission(plan: &Plan, deploy: DeployId) -> Submission {
+    Submission {
+        deploy,
+        plan: plan.id,
+        auths: Vec::new(),
+        remove_orphans: false,
+        operator: "ana".parse().unwrap(),
+    }
+}
+
+/// Waits until something is told.
+pub(crate) async fn until(watcher: &mut Watcher, told: impl Fn(&EventKind) -> bool) {
+    loop {
+        let event = soon(watcher.next()).await.expect("it ended before");
+        if told(&event.kind) {
+            return;
+        }
+    }
+}
+
+pub(crate) fn entered(state: State) -> impl Fn(&EventKind) -> bool {
+    move |kind| *kind == EventKind::StateEntered { state }
+}
+
+/// Every durable event that is left.
+pub(crate) async fn rest(watcher: &mut Watcher) -> Vec<Event> {
+    let mut events = Vec::new();
+    while let Some(event) = soon(watcher.next()).await {
+        if event.kind.is_durable() {
+            events.push(event);
+        }
+    }
+    events
+}
+
+pub(crate) async fn end(watcher: &mut Watcher) -> End {
+    ended(&rest(watcher).await)
+}
+
+pub(crate) fn ended(events: &[Event]) -> End {
+    match events.last().map(|event| event.kind.clone()) {
+        Some(EventKind::Finished {
+            outcome,
+            state,
+            revision,
+            fault,
+        }) => End {
+            outcome,
+            state,
+            revision,
+            fault,
+        },
+        other => panic!("the last event is {other:?}"),
+    }
+}
+
+/// Services of a plan that something happens to.
+pub(crate) fn touched(plan: &Plan) -> Vec<(&str, Action)> {
+    let services = plan.services.iter();
+    let touched = services.filter(|it| it.action != Action::Keep);
+    touched.map(|it| (it.service.as_str(), it.action)).collect()
+}
+
+/// Every file below a folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
