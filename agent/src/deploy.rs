@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{Engine, EngineError, Run};
 use crate::journal::Journal;
 use crate::stage::compose_project;
-use crate::store::{Revision, Stage, Store};
+use crate::store::{Stage, Store};
 
 mod apply;
 mod commit;
@@ -52,8 +52,6 @@ pub enum Work {
     Deploy {
         /// What is wanted.
         stage: Box<Stage>,
-        /// What is committed.
-        base: Option<Box<Revision>>,
         /// What the operator agreed to.
         plan: Box<Plan>,
         /// Logins for the pulls.
@@ -107,11 +105,11 @@ impl From<crate::files::FileError> for Stopped {
     }
 }
 
-/// Runs a deploy. Its last event is always `Finished`.
-pub async fn run(job: Job, work: Work) {
-    let before = match &work {
-        Work::Deploy { base, .. } => base.as_ref().map(|base| base.id),
-        Work::Down { .. } => None,
+/// Runs a deploy and answers its last event, `Finished`, which the owner tells once the stack is free.
+pub async fn run(job: Job, work: Work) -> EventKind {
+    let stack = match &work {
+        Work::Deploy { stage, .. } => stage.spec.stack.clone(),
+        Work::Down { spec, .. } => spec.stack.clone(),
     };
     let result = match work {
         Work::Deploy {
@@ -119,7 +117,6 @@ pub async fn run(job: Job, work: Work) {
             plan,
             auths,
             remove_orphans,
-            ..
         } => job
             .deploy(&stage, &plan, &auths, remove_orphans)
             .await
@@ -133,15 +130,18 @@ pub async fn run(job: Job, work: Work) {
             .await
             .map(|()| (State::Removed, None)),
     };
-    job.journal.push(match result {
+    match result {
         Ok((state, revision)) => EventKind::Finished {
             outcome: Outcome::Succeeded,
             state,
             revision,
             fault: None,
         },
-        Err(stopped) => job.failed(stopped, before),
-    });
+        Err(stopped) => {
+            let current = job.store.current(&stack).ok().flatten();
+            job.failed(stopped, current.map(|revision| revision.id))
+        }
+    }
 }
 
 impl Job {
@@ -161,7 +161,9 @@ impl Job {
         let before = self.engine.containers(&stage.spec.project).await?;
         apply::apply(self, stage, plan, &before, remove_orphans).await?;
         self.enter(State::Verifying);
-        let containers = verify::verify(self, stage, &images, &before).await?;
+        let containers = self
+            .unless_cancelled(verify::verify(self, stage, &images, &before))
+            .await?;
         let id = commit::commit(self, stage, images, &containers).await?;
         self.enter(State::Committed);
         Ok(id)
@@ -195,6 +197,17 @@ impl Job {
             Err(EngineError::Cancelled.into())
         } else {
             Ok(())
+        }
+    }
+
+    /// Whatever the step waits for, a cancel ends it.
+    async fn unless_cancelled<T>(
+        &self,
+        step: impl Future<Output = Result<T, Stopped>>,
+    ) -> Result<T, Stopped> {
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(EngineError::Cancelled.into()),
+            done = step => done,
         }
     }
 

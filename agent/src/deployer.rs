@@ -65,6 +65,8 @@ struct Taken {
 struct Prepared {
     plan: Plan,
     stage: StageId,
+    /// Which deploy had laid out the project directory then; another one since makes the plan stale.
+    applied: Option<DeployId>,
     made: Instant,
 }
 
@@ -110,19 +112,26 @@ impl Deployer {
 
     fn end_interrupted(&self) -> Result<(), Fault> {
         for deploy in self.store.deploys()? {
+            let folder = self.store.deploy_folder(&deploy);
+            let Some(request) = files::read_json::<Request>(&folder.join("request.json"))? else {
+                std::fs::remove_dir_all(&folder)
+                    .map_err(|error| files::FileError::new("remove", &folder, error))?;
+                continue;
+            };
             let journal = self.journal_of(&deploy)?;
             if journal.is_over() {
                 continue;
             }
-            let fault = Fault::new(
-                FaultKind::Failed,
-                "the agent stopped in the middle of this deploy",
-            )
-            .hint("look at what runs, then deploy again: controller status");
+            let what = "the agent stopped in the middle of this deploy";
+            let fault = Fault::new(FaultKind::Failed, what)
+                .hint("look at what runs, then deploy again: controller status");
             journal.push(EventKind::Finished {
                 outcome: Outcome::Interrupted,
                 state: State::Failed,
-                revision: None,
+                revision: self
+                    .store
+                    .current(&request.stack)?
+                    .map(|revision| revision.id),
                 fault: Some(fault),
             });
         }
@@ -131,7 +140,11 @@ impl Deployer {
 
     /// Stops taking work, asks running deploys to end, and waits for them.
     pub async fn shut_down(&self) {
-        self.stop.cancel();
+        {
+            // `start` looks at `stop` under this lock, so nothing is spawned after the wait.
+            let _inner = self.inner();
+            self.stop.cancel();
+        }
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -168,6 +181,10 @@ impl Deployer {
     pub async fn plan(&self, stage: StageId, auths: &[RegistryAuth]) -> Result<Plan, Fault> {
         let unknown = || stale("this stack is no longer staged on the host");
         let stage = self.store.stage(&stage)?.ok_or_else(unknown)?;
+        let applied = self
+            .store
+            .applied(&stage.spec.stack)?
+            .map(|applied| applied.deploy);
         let plan = facts::plan(&self.store, self.engine.as_ref(), &stage, auths).await?;
         let mut inner = self.inner();
         inner
@@ -176,12 +193,14 @@ impl Deployer {
         if inner.plans.len() >= MOST_PLANS {
             inner.plans.remove(0);
         }
+        let shown = Redactor::new(&stage.spec.values).plan(plan.clone());
         inner.plans.push(Prepared {
-            plan: plan.clone(),
+            plan,
             stage: stage.id,
+            applied,
             made: Instant::now(),
         });
-        Ok(plan)
+        Ok(shown)
     }
 
     /// Takes a deploy. Once this returns, it is journaled and runs to its end, whoever watches.
@@ -198,15 +217,16 @@ impl Deployer {
             operator,
         } = submission;
         let what = format!("plan {plan} remove_orphans {remove_orphans}");
+        // Under the lock: a submission that comes twice at once is taken once.
+        let mut inner = self.inner();
         if self.was_taken(&deploy, &what)? {
             return Ok(true);
         }
-        let mut inner = self.inner();
         let found = inner.plans.iter().find(|prepared| prepared.plan.id == plan);
         let prepared = found
             .filter(|prepared| prepared.made.elapsed() < PLAN_LIFE)
             .ok_or_else(|| stale("this plan is not known to the agent any more"))?;
-        let (plan, stage) = (prepared.plan.clone(), prepared.stage);
+        let (plan, stage, applied) = (prepared.plan.clone(), prepared.stage, prepared.applied);
         let stage = self
             .store
             .stage(&stage)?
@@ -214,13 +234,13 @@ impl Deployer {
         let stack = plan.stack.clone();
         check_free(&inner, &stack)?;
         let base = self.store.current(&stack)?;
-        if base.as_ref().map(|base| base.id) != plan.base {
+        let laid_out = self.store.applied(&stack)?.map(|applied| applied.deploy);
+        if base.as_ref().map(|base| base.id) != plan.base || laid_out != applied {
             return Err(stale("the host has moved on since this plan was made"));
         }
         let redactor = Redactor::new(&stage.spec.values);
         let work = Work::Deploy {
             stage: Box::new(stage),
-            base: base.map(Box::new),
             plan: Box::new(plan),
             auths,
             remove_orphans,
@@ -250,10 +270,11 @@ impl Deployer {
         operator: OperatorName,
     ) -> Result<bool, Fault> {
         let what = format!("down {stack} volumes {volumes}");
+        // Under the lock: a submission that comes twice at once is taken once.
+        let mut inner = self.inner();
         if self.was_taken(&deploy, &what)? {
             return Ok(true);
         }
-        let mut inner = self.inner();
         check_free(&inner, &stack)?;
         let spec = self.store.applied(&stack)?.map(|applied| applied.spec);
         let spec = spec.ok_or_else(|| unknown_stack(&stack))?;
@@ -311,20 +332,19 @@ impl Deployer {
         }
         let folder = self.store.deploy_folder(&deploy);
         files::private_dir(&folder)?;
-        self.store.save_latest_deploy(&stack, &deploy)?;
-        files::write_json(
-            &folder.join("request.json"),
-            &Request {
-                stack: stack.clone(),
-                what,
-            },
-        )?;
+        // The request first: a folder without it was never taken, and is swept at the next start.
+        let request = Request {
+            stack: stack.clone(),
+            what,
+        };
+        files::write_json(&folder.join("request.json"), &request)?;
         let journal = Journal::create(&folder, redactor)?;
         journal.push(EventKind::Received {
             deploy,
             stack: stack.clone(),
             operator: operator.clone(),
         });
+        self.store.save_latest_deploy(&stack, &deploy)?;
         let cancel = self.stop.child_token();
         let job = Job {
             store: self.store.clone(),
@@ -348,12 +368,12 @@ impl Deployer {
         );
         let shared = self.inner.clone();
         self.tasks.spawn(async move {
-            run_to_the_end(job, work).await;
-            shared
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .active
-                .remove(&stack);
+            let last = run_to_the_end(job, work).await;
+            // Told and freed in one step: who sees the end finds the stack free.
+            let mut inner = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(active) = inner.active.remove(&stack) {
+                active.journal.push(last);
+            }
         });
         Ok(false)
     }
@@ -460,17 +480,15 @@ impl Deployer {
     }
 }
 
-async fn run_to_the_end(job: Job, work: Work) {
-    let journal = job.journal.clone();
+async fn run_to_the_end(job: Job, work: Work) -> EventKind {
     let deploy = job.deploy;
     // A defect in one deploy must not take the agent, or leave watchers without an end.
-    if std::panic::AssertUnwindSafe(deploy::run(job, work))
+    let ended = std::panic::AssertUnwindSafe(deploy::run(job, work))
         .catch_unwind()
-        .await
-        .is_err()
-    {
+        .await;
+    ended.unwrap_or_else(|_| {
         tracing::error!(%deploy, "a deploy panicked");
-        journal.push(EventKind::Finished {
+        EventKind::Finished {
             outcome: Outcome::Failed,
             state: State::Failed,
             revision: None,
@@ -481,8 +499,8 @@ async fn run_to_the_end(job: Job, work: Work) {
                 )
                 .hint("this is a defect in longshore; the agent's log on the host has the details"),
             ),
-        });
-    }
+        }
+    })
 }
 
 fn check_free(inner: &Inner, stack: &StackName) -> Result<(), Fault> {

@@ -53,7 +53,11 @@ impl Journal {
             .mode(0o600)
             .open(&path)
             .map_err(|error| FileError::new("create", &path, error))?;
-        Ok(Self::over(path, file, read_events(folder)?, redactor))
+        let (events, good) = read_good(&path)?;
+        // A torn last line, from a power cut, would swallow what is appended to it.
+        file.set_len(good)
+            .map_err(|error| FileError::new("mend", &path, error))?;
+        Ok(Self::over(path, file, events, redactor))
     }
 
     fn over(path: PathBuf, file: File, events: Vec<Event>, redactor: Redactor) -> Self {
@@ -133,7 +137,34 @@ impl Journal {
                     fault,
                 }
             }
-            other => other,
+            EventKind::PullStarted { image } => EventKind::PullStarted {
+                image: redactor.line(image),
+            },
+            EventKind::PullFinished {
+                image,
+                digest,
+                outcome,
+            } => EventKind::PullFinished {
+                image: redactor.line(image),
+                digest,
+                outcome,
+            },
+            EventKind::LayerProgress {
+                image,
+                layer,
+                phase,
+                current,
+                total,
+            } => EventKind::LayerProgress {
+                image: redactor.line(image),
+                layer,
+                phase,
+                current,
+                total,
+            },
+            other @ (EventKind::Received { .. }
+            | EventKind::StateEntered { .. }
+            | EventKind::ServiceState { .. }) => other,
         }
     }
 
@@ -189,21 +220,32 @@ fn append(file: &mut File, event: &Event) -> std::io::Result<()> {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn read_events(folder: &Path) -> Result<Vec<Event>, FileError> {
-    let path = folder.join("events.jsonl");
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(FileError::new("open", &path, error)),
-    };
+    read_good(&folder.join("events.jsonl")).map(|(events, _)| events)
+}
+
+/// The events of a file, and the length of the part that holds them.
+fn read_good(path: &Path) -> Result<(Vec<Event>, u64), FileError> {
     let mut events: Vec<Event> = Vec::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(|error| FileError::new("read", &path, error))?;
+    let mut good = 0;
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((events, good)),
+        Err(error) => return Err(FileError::new("open", path, error)),
+    };
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let length = file
+            .read_until(b'\n', &mut line)
+            .map_err(|e| FileError::new("read", path, e))?;
         match serde_json::from_slice::<Event>(&line) {
-            Ok(event) if event.seq == events.len() as u64 + 1 => events.push(event),
-            _ => break,
+            Ok(event) if line.ends_with(b"\n") && event.seq == events.len() as u64 + 1 => {
+                events.push(event);
+                good += length as u64;
+            }
+            _ => return Ok((events, good)),
         }
     }
-    Ok(events)
 }
 
 /// Follows one journal.
@@ -321,6 +363,12 @@ mod tests {
             let events = read_events(folder.path()).unwrap();
             assert!(events.len() <= 2);
             assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
+            // What is written after a restart is read again, and so a watcher ends.
+            Journal::create(folder.path(), Redactor::default())
+                .unwrap()
+                .push(finished());
+            let mended = read_events(folder.path()).unwrap();
+            assert_eq!(mended.len(), events.len() + 1);
         }
     }
 

@@ -43,7 +43,7 @@ pub struct Inputs<'a> {
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
     let mut warnings = inputs.stage.warnings.clone();
     let images = images::plan(inputs, &mut warnings)?;
-    let files = plan_files(inputs.on_disk, &inputs.stage.spec.files);
+    let files = changed_files(inputs);
     let changed: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
     let services = inputs
         .stage
@@ -65,6 +65,20 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
         warnings,
         project_directory: inputs.stage.directory.display().to_string(),
     })
+}
+
+/// What differs from the files on disk, or from those that the committed containers were made with: after a deploy
+/// that failed, the two are not the same.
+fn changed_files(inputs: &Inputs<'_>) -> Vec<FilePlan> {
+    let wanted = &inputs.stage.spec.files;
+    let mut files = plan_files(inputs.on_disk, wanted);
+    if let Some(base) = inputs.base {
+        let known: BTreeSet<RelPath> = files.iter().map(|file| file.path.clone()).collect();
+        let more = plan_files(&base.spec.files, wanted);
+        files.extend(more.into_iter().filter(|file| !known.contains(&file.path)));
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    files
 }
 
 /// What differs between the files that are there and those that are wanted.

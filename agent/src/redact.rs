@@ -1,6 +1,7 @@
 //! Masks secret values before a line leaves the process.
 
 use proto::fault::Fault;
+use proto::plan::Plan;
 use proto::stack::Value;
 
 /// Shorter values would mask half of any text.
@@ -39,6 +40,21 @@ impl Redactor {
                 line
             }
         })
+    }
+
+    /// The plan without secrets: an image's name may have been made from one.
+    #[must_use]
+    pub fn plan(&self, mut plan: Plan) -> Plan {
+        let mask = |text: &mut String| *text = self.line(std::mem::take(text));
+        plan.images
+            .iter_mut()
+            .for_each(|image| mask(&mut image.reference));
+        plan.services
+            .iter_mut()
+            .flat_map(|service| &mut service.reasons)
+            .for_each(mask);
+        plan.warnings.iter_mut().for_each(mask);
+        plan
     }
 
     /// The fault without secrets.

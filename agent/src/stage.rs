@@ -154,7 +154,11 @@ impl Session {
             .engine
             .named_paths(&self.project(staging.path()))
             .await?;
-        for path in &paths {
+        // `.` is the whole folder: the controller ships it file by file.
+        for path in paths
+            .iter()
+            .filter(|path| ![".", "./"].contains(&path.as_str()))
+        {
             path.parse::<RelPath>()
                 .map_err(|error| outside(&error.to_string()))?;
         }

@@ -19,6 +19,8 @@ use judge::{Expected, Seen, Verdict, judge};
 
 /// Last lines shown of a container that failed.
 const LAST_LINES: u32 = 20;
+/// Opening the engine's event stream may take this long.
+const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 /// Reading them may take this long.
 const LOG_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -50,7 +52,13 @@ pub(super) async fn verify(
     let mut shown = BTreeMap::new();
     loop {
         // Subscribed before looking, so that no change falls between the two.
-        let mut nudges = job.engine.nudges(&stage.spec.project).await?;
+        let subscribe = job.engine.nudges(&stage.spec.project);
+        let mut nudges = tokio::time::timeout(SUBSCRIBE_DEADLINE, subscribe)
+            .await
+            .map_err(|_| EngineError::TimedOut {
+                what: "listening to the engine".to_owned(),
+                after: SUBSCRIBE_DEADLINE,
+            })??;
         loop {
             let containers = job.engine.containers(&stage.spec.project).await?;
             let verdict = judge(&expected, &containers, &mut seen, Instant::now());
@@ -65,7 +73,6 @@ pub(super) async fn verify(
                 .look_again_at
                 .map_or(deadline, |at| at.min(deadline));
             tokio::select! {
-                () = job.cancel.cancelled() => return Err(EngineError::Cancelled.into()),
                 () = tokio::time::sleep_until(wake) => {}
                 nudge = nudges.next() => if nudge.is_none() { break },
             }

@@ -223,6 +223,20 @@ fn a_changed_file_recreates_who_mounts_it() {
 }
 
 #[test]
+fn a_file_left_by_a_failed_deploy_still_counts_as_changed() {
+    let mut case = settled();
+    case.stage.spec.files[1] = file("conf/a", 2);
+    case.on_disk = case.stage.spec.files.clone();
+    assert_eq!(
+        only(&case),
+        (
+            Action::Recreate,
+            vec!["mounted file conf/a changed".to_owned()]
+        )
+    );
+}
+
+#[test]
 fn a_stopped_container_is_started() {
     let mut case = settled();
     case.containers[0].state = ContainerState::Exited;

@@ -16,6 +16,7 @@ use wire::stage_response::Body as Answer;
 
 use super::{Answers, refuse};
 use crate::deployer::Deployer;
+use crate::redact::Redactor;
 use crate::stage::Session;
 
 /// A controller that sends nothing for this long has gone.
@@ -75,6 +76,11 @@ impl Call {
             .collect();
         registries.sort();
         registries.dedup();
+        let redactor = Redactor::new(&stage.spec.values);
+        let images = images
+            .into_iter()
+            .map(|image| redactor.line(image))
+            .collect();
         self.send(Answer::Staged(wire::Staged {
             stage: stage.id.to_string(),
             registries,

@@ -1,6 +1,7 @@
 //! Shipped files: who is made anew for them, what goes, and what an unchanged stack costs.
 
-use agent::engine::scripted::Method;
+use agent::engine::EngineError;
+use agent::engine::scripted::{Method, Trouble};
 use proto::event::{EventKind, Outcome};
 use proto::plan::{Action, Change};
 use serde_json::json;
@@ -126,4 +127,27 @@ async fn what_a_container_wrote_beside_the_files_stays() {
     std::fs::write(world.project("shop").join("conf/data.db"), "rows").unwrap();
     world.deploy(&stack("b"), 2).await;
     assert_eq!(read(&world, "conf/data.db").as_deref(), Some("rows"));
+}
+
+/// The files are laid out before Compose runs: that they are there says nothing about who has seen them.
+#[tokio::test(start_paused = true)]
+async fn a_changed_file_is_not_forgotten_when_up_fails() {
+    let world = World::new();
+    world.deploy(&stack("a"), 1).await;
+    let before = ids(&world);
+    let error = EngineError::Down("gone".to_owned());
+    world.engine.trouble(Method::Up, 1, Trouble::Fail(error));
+    assert_eq!(world.deploy(&stack("b"), 2).await.outcome, Outcome::Failed);
+    assert_eq!(ids(&world), before);
+
+    let plan = world.plan(&stack("b")).await.unwrap();
+    assert!(plan.has_changes(), "{plan:?}");
+    assert_eq!(
+        world.deploy(&stack("b"), 3).await.outcome,
+        Outcome::Succeeded
+    );
+    let after = ids(&world);
+    assert_ne!(after[0], before[0]);
+    assert_ne!(after[1], before[1]);
+    assert_eq!(after[2], before[2]);
 }

@@ -87,3 +87,32 @@ fn the_stack_is_free_and_the_next_deploy_commits() {
     assert_eq!(end.outcome, Outcome::Succeeded);
     assert_eq!(end.revision, world.revision("shop"));
 }
+
+#[test]
+fn the_interrupted_deploy_tells_what_is_committed() {
+    let (world, _, _) = killed();
+    let committed = world.revision("shop");
+    assert!(committed.is_some());
+    let end = ended(&life().block_on(world.events(2, 0)));
+    assert_eq!(end.revision, committed);
+}
+
+/// A power cut may leave half a line, whatever came before it.
+#[test]
+fn a_journal_with_a_torn_line_still_ends() {
+    let (world, _, _) = killed();
+    let path = world.path("deploys").join(id(2).to_string());
+    let path = path.join("events.jsonl");
+    let content = std::fs::read_to_string(&path).unwrap();
+    let torn: String = content.lines().take(2).fold(String::new(), |text, line| {
+        if text.is_empty() {
+            format!("{line}\n")
+        } else {
+            text + line.split_at(line.len() / 2).0
+        }
+    });
+    std::fs::write(&path, torn).unwrap();
+    let world = world.restart();
+    let end = ended(&life().block_on(world.events(2, 0)));
+    assert_eq!(end.outcome, Outcome::Interrupted);
+}

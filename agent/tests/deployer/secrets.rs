@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent::engine::EngineError;
 use agent::engine::scripted::{Behaviour, Method, Trouble};
-use proto::event::{Outcome, State};
+use proto::event::{EventKind, Outcome, State};
 use proto::log::Stream;
 use serde_json::json;
 
@@ -73,5 +73,27 @@ async fn a_secret_is_not_told_by_a_container_that_is_unhealthy() {
     assert_eq!(end.outcome, Outcome::TimedOut);
     let shown = end.fault.unwrap().output.join("\n");
     assert!(shown.contains("cannot log in with ****"), "{shown}");
+    claim_it_is_nowhere(&world).await;
+}
+
+/// Nothing but the operator's own carelessness puts it there, and still it is not told.
+#[tokio::test(start_paused = true)]
+async fn a_secret_in_an_image_name_is_not_told() {
+    let world = World::new();
+    let image = format!("r/{CANARY}:1");
+    world.engine.publish(&image, "x", &["linux/amd64"]);
+    let services = json!({ "web": { "image": "r/${KEY}:1" } });
+    let stack = Bundle::new("shop", services).secret("KEY", CANARY);
+    let mut watcher = world.begin(&stack, 1).await;
+    let mut told = Vec::new();
+    until(&mut watcher, |kind| {
+        assert!(
+            !serde_json::to_string(kind).unwrap().contains(CANARY),
+            "{kind:?}"
+        );
+        matches!(kind, EventKind::Finished { .. })
+    })
+    .await;
+    told.extend(world.events(1, 0).await);
     claim_it_is_nowhere(&world).await;
 }
