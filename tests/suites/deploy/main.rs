@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod deploys;
+mod hosts;
 mod identities;
+mod leaving;
 mod several_hosts;
 mod world;

@@ -14,6 +14,14 @@ fn all_hosts_are_deployed_in_one_command() {
         .sh("docker ps -q --filter label=com.docker.compose.project=fleetwide")
         .unwrap();
     assert_eq!(on_loa.lines().count(), 1);
+    let logs = case.controller(&["logs", "all", "-n", "1"]).done();
+    for host in ["emilia", "loa"] {
+        assert!(
+            logs.lines()
+                .any(|line| line.starts_with(host) && line.contains("web-1 |")),
+            "{logs}"
+        );
+    }
     assert!(
         case.controller(&["deploy", "all", "--yes"])
             .done()

@@ -98,7 +98,7 @@ impl World {
     }
 
     /// The steps of the README: a request from the host, a grant back, and the agent starts.
-    fn enrol(&self, host: &Host) -> Process {
+    pub(crate) fn enrol(&self, host: &Host) -> Process {
         host.install(program("agent"), "/usr/local/bin/agent")
             .unwrap();
         let request = host
@@ -193,6 +193,11 @@ impl Case<'_> {
         self.folder.path().join("stack").join(path)
     }
 
+    /// The admin's workstation.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.world.home()
+    }
+
     /// Runs the controller in the fleet's folder, as the admin.
     pub(crate) fn controller(&self, words: &[&str]) -> Ended {
         self.controller_with(words, &[])
@@ -277,22 +282,25 @@ impl Ended {
     }
 }
 
-/// Runs the controller with an environment of its own; two minutes at most.
+/// The controller with an environment of its own.
+pub(crate) fn command(folder: &Path, home: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(program("controller"));
+    command.args(words).current_dir(folder).env_clear();
+    command
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home)
+        .env("LONGSHORE_HOME", home);
+    command
+}
+
+/// Runs the controller to its end; its own deadlines hold it.
 pub(crate) fn controller(
     folder: &Path,
     home: &Path,
     words: &[&str],
     env: &[(&str, &str)],
 ) -> Ended {
-    let output = Command::new("timeout")
-        .args(["--foreground", "120"])
-        .arg(program("controller"))
-        .args(words)
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", home)
-        .env("LONGSHORE_HOME", home)
+    let output = command(folder, home, words)
         .envs(env.iter().copied())
         .output()
         .unwrap();
