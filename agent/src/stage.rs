@@ -135,16 +135,10 @@ impl Session {
     /// When Compose does not understand the files, or a path leaves the stack.
     pub async fn wanted(&self) -> Result<Vec<String>, Fault> {
         let version = self.engine.compose_version().await?;
-        let read: Vec<&ShippedFile> = self
-            .spec
-            .files
-            .iter()
-            .filter(|file| self.spec.compose_files.contains(&file.path))
-            .collect();
-        // Other shipped files may be `include`d or extended from, so they count too.
+        // All files, not the Compose files alone: others may be `include`d or extended from.
         let key = self.store.key().mark(
             "paths",
-            &(&version, &self.spec.compose_files, &self.spec.files, read),
+            &(&version, &self.spec.compose_files, &self.spec.files),
         );
         if let Some(paths) = self.store.named_paths(&key)? {
             return Ok(paths);

@@ -19,10 +19,10 @@ use judge::{Expected, Seen, Verdict, judge};
 
 /// Last lines shown of a container that failed.
 const LAST_LINES: u32 = 20;
-/// Opening the engine's event stream may take this long.
-const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 /// Reading them may take this long.
 const LOG_DEADLINE: Duration = Duration::from_secs(3);
+/// Opening the engine's event stream may take this long.
+const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Waits until every expected container is good, one is beyond hope, or the deadline passes.
 pub(super) async fn verify(
