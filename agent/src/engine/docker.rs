@@ -19,6 +19,7 @@ use super::{
 };
 
 mod api;
+mod banner;
 mod causes;
 mod frames;
 mod inspect;

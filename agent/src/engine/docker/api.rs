@@ -5,7 +5,7 @@
 //! transport: a request modifier writes the whole request, and the body comes back raw.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::request::{registry_header, target};
-use super::version;
+use super::{banner, version};
 use crate::engine::EngineError;
 
 /// Bytes of one answer that is read whole.
@@ -70,6 +70,14 @@ impl Refusal {
     }
 }
 
+/// An engine that was asked before.
+struct Known {
+    banner: String,
+    version: EngineVersion,
+    /// The API version in use.
+    chosen: String,
+}
+
 /// What the engine says of itself.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -90,8 +98,8 @@ pub(super) struct EngineVersion {
 /// The engine's socket.
 pub(super) struct Api {
     socket: PathBuf,
-    /// The API version in use; forgotten whenever the engine may have been replaced.
-    version: Mutex<Option<String>>,
+    /// Forgotten whenever the engine may have been replaced.
+    known: Mutex<Option<Known>>,
 }
 
 impl Api {
@@ -99,12 +107,21 @@ impl Api {
     pub(super) fn new(socket: PathBuf) -> Self {
         Self {
             socket,
-            version: Mutex::new(None),
+            known: Mutex::new(None),
         }
     }
 
-    /// Asks the engine what it is, and settles the API version by the answer.
+    /// What the engine is, which also settles the API version. Costs a ping, and more only when another engine
+    /// answers than the time before.
     pub(super) async fn version(&self) -> Result<EngineVersion, Refusal> {
+        let banner = banner::ask(&self.socket).await?;
+        let known = self.known().as_ref().and_then(|known| {
+            let same = known.banner == banner;
+            same.then(|| known.version.clone())
+        });
+        if let Some(version) = known {
+            return Ok(version);
+        }
         let ask = Ask {
             what: "docker version".to_owned(),
             method: "GET",
@@ -113,10 +130,14 @@ impl Api {
             auth: None,
             deadline: VERSION_DEADLINE,
         };
-        let answer: EngineVersion = parse(&self.read(&ask, "").await?)?;
-        let version = version::choose(&answer.min_api_version, &answer.api_version);
-        self.remember(Some(version));
-        Ok(answer)
+        let version: EngineVersion = parse(&self.read(&ask, "").await?)?;
+        let chosen = version::choose(&version.min_api_version, &version.api_version);
+        *self.known() = Some(Known {
+            banner,
+            version: version.clone(),
+            chosen,
+        });
+        Ok(version)
     }
 
     /// An answer that is one JSON document.
@@ -197,32 +218,25 @@ impl Api {
     }
 
     async fn prefix(&self) -> Result<String, Refusal> {
-        if self.chosen().is_none() {
+        if self.known().is_none() {
             self.version().await?;
         }
-        Ok(self
-            .chosen()
-            .map(|version| format!("/v{version}"))
+        let chosen = self.known().as_ref().map(|known| known.chosen.clone());
+        Ok(chosen
+            .map(|chosen| format!("/v{chosen}"))
             .unwrap_or_default())
     }
 
-    fn chosen(&self) -> Option<String> {
-        self.version
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn remember(&self, version: Option<String>) {
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// After a broken connection, or a complaint about the version, another engine may be listening.
     fn reconsider(&self, refusal: Option<&Refusal>) {
         match refusal {
-            Some(Refusal::Down(_)) => self.remember(None),
+            Some(Refusal::Down(_)) => *self.known() = None,
             Some(Refusal::Status(400, text)) if text.contains("client version") => {
-                self.remember(None);
+                *self.known() = None;
             }
             _ => {}
         }

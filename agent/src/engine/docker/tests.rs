@@ -45,7 +45,7 @@ impl Fake {
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(answer(stream, script, log.clone()));
+                connections.spawn(answer(stream, "Docker/29", script, log.clone()));
             }
         });
         Self {
@@ -88,7 +88,12 @@ impl Fake {
     }
 }
 
-async fn answer(mut stream: UnixStream, script: Script, seen: Arc<Mutex<Vec<String>>>) {
+async fn answer(
+    mut stream: UnixStream,
+    name: &'static str,
+    script: Script,
+    seen: Arc<Mutex<Vec<String>>>,
+) {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -100,11 +105,14 @@ async fn answer(mut stream: UnixStream, script: Script, seen: Arc<Mutex<Vec<Stri
     let request = String::from_utf8(request).unwrap();
     let Answer(status, pieces) = if request.contains(" /version ") {
         ok(VERSION)
+    } else if request.contains(" /_ping ") {
+        ok("")
     } else {
         script(&request)
     };
     seen.lock().unwrap().push(request);
-    let head = format!("HTTP/1.1 {status} X\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status} X\r\nServer: {name}\r\nTransfer-Encoding: chunked\r\n\r\n");
     stream.write_all(head.as_bytes()).await.ok();
     for piece in pieces {
         if piece.is_empty() {
@@ -284,30 +292,70 @@ async fn a_container_that_goes_between_list_and_look_is_left_out() {
     assert_eq!(containers.len(), 1);
 }
 
+/// An engine that answers one connection after the other under a name, until it is dropped.
+struct Named {
+    seen: Arc<Mutex<Vec<String>>>,
+    server: JoinHandle<()>,
+    socket: std::path::PathBuf,
+}
+
+impl Named {
+    fn start(folder: &TempDir, name: &'static str) -> Self {
+        let socket = folder.path().join("docker.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                answer(stream, name, |_| ok("[]"), log.clone()).await;
+            }
+        });
+        Self {
+            seen,
+            server,
+            socket,
+        }
+    }
+
+    fn versions_asked(&self) -> usize {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().filter(|s| s.contains(" /version ")).count()
+    }
+
+    async fn stop(self) {
+        self.server.abort();
+        self.server.await.ok();
+        std::fs::remove_file(self.socket).unwrap();
+    }
+}
+
 #[tokio::test]
-async fn an_engine_that_came_up_late_is_found_and_a_replaced_one_asked_again() {
+async fn an_engine_that_came_up_late_is_found_and_one_that_went_away_is_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let docker = Docker::new(folder.path().join("docker.sock"));
     let project: ProjectName = "shop".parse().unwrap();
     assert!(matches!(docker.facts().await, Err(EngineError::Down(_))));
     for _ in 0..2 {
-        let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = seen.clone();
-        let server = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                answer(stream, |_| ok("[]"), log.clone()).await;
-            }
-        });
+        let engine = Named::start(&folder, "Docker/29");
         docker.containers(&project).await.unwrap();
-        assert!(seen.lock().unwrap()[0].contains(" /version "));
-        server.abort();
-        server.await.ok();
-        std::fs::remove_file(folder.path().join("docker.sock")).unwrap();
-        assert!(matches!(
-            docker.containers(&project).await,
-            Err(EngineError::Down(_))
-        ));
+        assert_eq!(engine.versions_asked(), 1);
+        engine.stop().await;
+        let gone = docker.containers(&project).await;
+        assert!(matches!(gone, Err(EngineError::Down(_))));
+    }
+}
+
+#[tokio::test]
+async fn an_engine_is_asked_for_its_version_once_and_another_one_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let docker = Docker::new(folder.path().join("docker.sock"));
+    for name in ["Docker/29", "Docker/30"] {
+        let engine = Named::start(&folder, name);
+        for _ in 0..3 {
+            assert_eq!(docker.facts().await.unwrap().version, "29.0.0");
+        }
+        assert_eq!(engine.versions_asked(), 1, "{name}");
+        engine.stop().await;
     }
 }
 
