@@ -22,6 +22,14 @@ pub mod scripted;
 pub use error::EngineError;
 pub use real::{EngineSettings, RealEngine};
 
+#[cfg(feature = "test-util")]
+#[doc(hidden)]
+pub mod intake {
+    //! What reads the answers of Docker and Compose, for tests outside this crate.
+    pub use super::compose::intake as compose;
+    pub use super::docker::intake as docker;
+}
+
 /// What an engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineFacts {

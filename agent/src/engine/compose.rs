@@ -11,6 +11,8 @@ use super::{ComposeProject, EngineError, EngineSettings, Resolution, Run, Up};
 use crate::process::{self, Captured, Finished, How, Limits, ProcessError, Program};
 
 mod argv;
+#[cfg(feature = "test-util")]
+pub mod intake;
 pub(super) mod paths;
 mod version;
 mod words;

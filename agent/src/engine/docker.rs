@@ -23,6 +23,8 @@ mod banner;
 mod causes;
 mod frames;
 mod inspect;
+#[cfg(feature = "test-util")]
+pub mod intake;
 mod logs;
 mod nudges;
 mod pull;
