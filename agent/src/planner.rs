@@ -57,6 +57,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
         stack: inputs.stage.spec.stack.clone(),
         project: inputs.stage.spec.project.clone(),
         base: inputs.base.map(|base| base.id),
+        part: None,
         expires_in: u32::try_from(PLAN_LIFE.as_secs()).unwrap_or(u32::MAX),
         services,
         images,

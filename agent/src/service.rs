@@ -140,6 +140,8 @@ impl Agent for AgentService {
             stage,
             auths,
             adopt: _,
+            services: _,
+            no_deps: _,
         } = request.into_inner();
         let auths: Vec<RegistryAuth> = auths.into_iter().map(Into::into).collect();
         let plan = self

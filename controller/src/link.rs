@@ -124,6 +124,8 @@ impl Link {
             auths: auths.into_iter().map(Into::into).collect(),
             // Taking over a project that was started by hand is not offered yet.
             adopt: false,
+            services: Vec::new(),
+            no_deps: false,
         };
         let mut client = self.client.clone();
         let answer = self.call("plan", PLAN, client.plan(request)).await?;

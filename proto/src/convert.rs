@@ -10,6 +10,7 @@ mod status;
 
 pub use fault::{fault_from_status, fault_to_status};
 pub use hello::{facts_from_wire, facts_to_wire};
+pub use plan::{scope_from_wire, scope_to_wire};
 pub use stage::blob_from_wire;
 
 use std::fmt::Display;

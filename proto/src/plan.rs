@@ -1,9 +1,47 @@
 //! What a deploy would do to one stack on one host, and why.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{PlanId, ProjectName, RevisionId, ServiceName, StackName};
 use crate::path::RelPath;
+
+/// How much of a stack a plan is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Some services, and what they depend on.
+    WithDependencies(BTreeSet<ServiceName>),
+    /// Some services and nothing else.
+    Alone(BTreeSet<ServiceName>),
+}
+
+/// The services that a deploy of part of a stack is about; it leaves the others alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// As asked for.
+    pub named: BTreeSet<ServiceName>,
+    /// What those depend on, near and far.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub needed: BTreeSet<ServiceName>,
+}
+
+impl Part {
+    /// Whether a service belongs to it.
+    #[must_use]
+    pub fn covers(&self, service: &ServiceName) -> bool {
+        self.named.contains(service) || self.needed.contains(service)
+    }
+
+    /// Every service of it, by name.
+    #[must_use]
+    pub fn services(&self) -> BTreeSet<&ServiceName> {
+        self.named.union(&self.needed).collect()
+    }
+}
 
 /// What would happen to a service's containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +126,9 @@ pub struct Plan {
     pub project: ProjectName,
     /// The revision it was made against.
     pub base: Option<RevisionId>,
+    /// What it is about; `None` is the whole stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// Seconds it stays usable.
     pub expires_in: u32,
     /// Every service, in the stack's order.
@@ -105,6 +146,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether a deploy would look after a service, rather than leave it alone.
+    #[must_use]
+    pub fn covers(&self, service: &ServiceName) -> bool {
+        self.part.as_ref().is_none_or(|part| part.covers(service))
+    }
+
     /// Whether a deploy would do anything at all. Orphans go only when asked for, so they do not count.
     #[must_use]
     pub fn has_changes(&self) -> bool {

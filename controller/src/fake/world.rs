@@ -74,6 +74,7 @@ pub(crate) fn plan_of(action: Action) -> Plan {
         stack: "opq".parse().unwrap(),
         project: "opq".parse().unwrap(),
         base: None,
+        part: None,
         expires_in: 3600,
         services: vec![ServicePlan {
             service: "web".parse().unwrap(),

@@ -126,6 +126,7 @@ fn plan() -> Plan {
         stack: "opq".parse().unwrap(),
         project: "opq".parse().unwrap(),
         base: Some(RevisionId::from_bytes([0xab; 32])),
+        part: None,
         expires_in: 3600,
         services: vec![
             service(

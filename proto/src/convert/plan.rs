@@ -1,9 +1,14 @@
 //! Plans.
 
+use std::collections::BTreeSet;
+
 use super::{
     FromNumber, InvalidMessage, enum_map, into_all, optional, parse, parse_all, text, texts, wire,
 };
-use crate::plan::{Action, Change, FilePlan, ImagePlan, OrphanPlan, Plan, ServicePlan};
+use crate::id::ServiceName;
+use crate::plan::{
+    Action, Change, FilePlan, ImagePlan, OrphanPlan, Part, Plan, Scope, ServicePlan,
+};
 
 enum_map!("action", Action, wire::Action, {
     Create = Create,
@@ -33,6 +38,7 @@ impl From<Plan> for wire::Plan {
             orphans,
             warnings,
             project_directory,
+            part,
         } = plan;
         Self {
             plan: id.to_string(),
@@ -46,6 +52,7 @@ impl From<Plan> for wire::Plan {
             orphans: orphans.into_iter().map(Into::into).collect(),
             warnings,
             project_directory,
+            part: part.map(Into::into),
         }
     }
 }
@@ -65,6 +72,7 @@ impl TryFrom<wire::Plan> for Plan {
             orphans,
             warnings,
             project_directory,
+            part,
         } = message;
         Ok(Self {
             id: parse(&plan)?,
@@ -78,7 +86,62 @@ impl TryFrom<wire::Plan> for Plan {
             orphans: into_all(orphans)?,
             warnings,
             project_directory,
+            part: part.map(TryInto::try_into).transpose()?,
         })
+    }
+}
+
+impl From<Part> for wire::Part {
+    fn from(part: Part) -> Self {
+        let Part { named, needed } = part;
+        Self {
+            named: named.into_iter().map(Into::into).collect(),
+            needed: needed.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<wire::Part> for Part {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::Part) -> Result<Self, InvalidMessage> {
+        let wire::Part { named, needed } = message;
+        if named.is_empty() {
+            return Err(InvalidMessage::missing("what a part of a stack is"));
+        }
+        Ok(Self {
+            named: set(named)?,
+            needed: set(needed)?,
+        })
+    }
+}
+
+fn set(names: Vec<String>) -> Result<BTreeSet<ServiceName>, InvalidMessage> {
+    Ok(parse_all::<ServiceName>(names)?.into_iter().collect())
+}
+
+/// The fields `services` and `no_deps` of a request for a plan.
+#[must_use]
+pub fn scope_to_wire(scope: Scope) -> (Vec<String>, bool) {
+    let (services, no_deps) = match scope {
+        Scope::Whole => return (Vec::new(), false),
+        Scope::WithDependencies(services) => (services, false),
+        Scope::Alone(services) => (services, true),
+    };
+    (services.into_iter().map(Into::into).collect(), no_deps)
+}
+
+/// Reads the fields `services` and `no_deps` of a request for a plan.
+///
+/// # Errors
+/// When a name is none, or nothing is named that could go without what it depends on.
+pub fn scope_from_wire(services: Vec<String>, no_deps: bool) -> Result<Scope, InvalidMessage> {
+    match (set(services)?, no_deps) {
+        (services, false) if services.is_empty() => Ok(Scope::Whole),
+        (services, true) if services.is_empty() => {
+            Err(InvalidMessage::missing("a service to plan without others"))
+        }
+        (services, false) => Ok(Scope::WithDependencies(services)),
+        (services, true) => Ok(Scope::Alone(services)),
     }
 }
 

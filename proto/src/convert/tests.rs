@@ -1,9 +1,14 @@
 //! What goes through the door comes back the same; what is malformed does not get in.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::event::{Event, EventKind, LayerPhase, Outcome, State};
 use crate::fault::{Fault, FaultKind};
-use crate::id::{BlobId, DeployId};
+use crate::id::{BlobId, DeployId, PlanId, ServiceName};
+use crate::plan::{Part, Plan, Scope};
 use crate::stack::{ShippedFile, StackSpec, Value};
 
 fn spec() -> StackSpec {
@@ -46,6 +51,63 @@ fn a_setuid_mode_is_refused_at_the_door() {
     let mut message = wire::StageBegin::from(spec());
     message.files[0].mode = 0o4755;
     assert!(StackSpec::try_from(message).is_err());
+}
+
+fn names() -> impl Strategy<Value = BTreeSet<ServiceName>> {
+    prop::collection::btree_set(
+        "[a-z][a-z0-9_.-]{0,8}".prop_map(|name| name.parse().unwrap()),
+        1..5,
+    )
+}
+
+fn any_scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![
+        Just(Scope::Whole),
+        names().prop_map(Scope::WithDependencies),
+        names().prop_map(Scope::Alone),
+    ]
+}
+
+fn plan(part: Option<Part>) -> Plan {
+    Plan {
+        id: PlanId::from_bytes([1; 16]),
+        stack: "opq".parse().unwrap(),
+        project: "opq".parse().unwrap(),
+        base: None,
+        part,
+        expires_in: 3600,
+        services: Vec::new(),
+        images: Vec::new(),
+        files: Vec::new(),
+        orphans: Vec::new(),
+        warnings: Vec::new(),
+        project_directory: "/p".to_owned(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_asked_for_survives_the_wire(scope in any_scope()) {
+        let (services, no_deps) = scope_to_wire(scope.clone());
+        prop_assert_eq!(scope_from_wire(services, no_deps), Ok(scope));
+    }
+
+    #[test]
+    fn what_a_plan_is_about_survives_the_wire(
+        part in prop::option::of((names(), names()).prop_map(|(named, needed)| Part { named, needed })),
+    ) {
+        let plan = plan(part);
+        prop_assert_eq!(Plan::try_from(wire::Plan::from(plan.clone())), Ok(plan));
+    }
+}
+
+#[test]
+fn a_part_of_nothing_is_refused_at_the_door() {
+    assert!(scope_from_wire(Vec::new(), true).is_err());
+    assert!(scope_from_wire(vec!["../x".to_owned()], false).is_err());
+    let mut message = wire::Plan::from(plan(None));
+    message.part = Some(wire::Part::default());
+    assert!(Plan::try_from(message).is_err());
 }
 
 #[test]
