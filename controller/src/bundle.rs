@@ -1,6 +1,6 @@
 //! What is sent of a stack: its description, its files by content, and where each content is read from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ pub struct Bundle {
     pub content: BTreeMap<BlobId, Source>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+    /// Names that could be taken from the operator's shell.
+    pub set_in_shell: BTreeSet<String>,
     folder: PathBuf,
     dotenv: DotEnv,
 }
@@ -217,6 +219,7 @@ impl Bundle {
             spec,
             content: BTreeMap::new(),
             warnings,
+            set_in_shell: shell.names(),
             folder: layout.folder,
             dotenv: layout.dotenv,
         };

@@ -111,6 +111,10 @@ pub struct SourceArgs {
     #[arg(long, value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
 
+    /// Run the programs that fleet.toml takes values from without asking, now and later
+    #[arg(long)]
+    pub allow_commands: bool,
+
     /// Also remove containers whose service is no longer in the stack
     #[arg(long)]
     pub remove_orphans: bool,

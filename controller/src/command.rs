@@ -14,14 +14,15 @@ mod status;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{HostName, ServiceName};
 use proto::registry::RegistryAuth;
 
 use crate::cli::{
-    AttachArgs, CancelArgs, DeployArgs, DownArgs, LogsArgs, Output, PlanArgs, StatusArgs,
-    VersionArgs,
+    AttachArgs, CancelArgs, DeployArgs, DownArgs, LogsArgs, Output, PlanArgs, SourceArgs,
+    StatusArgs, VersionArgs,
 };
 use crate::error::Failure;
 use crate::event::Place;
@@ -55,6 +56,21 @@ pub trait Fleet: Send + Sync + 'static {
     /// # Errors
     /// When there is no identity for this fleet.
     fn dial(&self, host: &HostName) -> Result<Arc<dyn Dial>, Fault>;
+
+    /// Runs the programs that values of `targets` come from, so that [`gather`](Self::gather) finds what they
+    /// printed. Those that are new on this workstation are shown and asked for first. A fleet whose values come
+    /// from no program has nothing to do.
+    ///
+    /// # Errors
+    /// When one may not run, fails or prints no value, or somebody left.
+    fn run_commands<'a>(
+        &'a self,
+        _targets: &'a [Target],
+        _source: &'a SourceArgs,
+        _leave: &'a Leave,
+    ) -> BoxFuture<'a, Result<(), Ended>> {
+        async { Ok(()) }.boxed()
+    }
 
     /// A stack as it is now on this workstation, with the values for that host; `env` as typed behind `--env`.
     ///

@@ -1,6 +1,6 @@
 //! The operator's environment: nothing of it is used unless it is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use proto::fault::{Fault, FaultKind};
@@ -68,15 +68,93 @@ impl Shell {
         self.vars.get(name).map(String::as_str)
     }
 
+    /// Names that `--env` or `inherit` could take from here and that mean the same on a host.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let could = |name: &&String| {
+            name.parse::<VarName>().is_ok() && !OF_THIS_MACHINE.contains(&name.as_str())
+        };
+        self.vars.keys().filter(could).cloned().collect()
+    }
+
     /// What `--env` gave.
     pub(crate) fn named(&self) -> &BTreeMap<VarName, String> {
         &self.named
     }
 }
 
+/// Every shell sets these, and what they say is true on this machine alone.
+const OF_THIS_MACHINE: &[&str] = &["OLDPWD", "PWD", "SHLVL", "_"];
+
+/// What stands between an agent's "variables are" and their names.
+const NOT_DEFINED: &str = " not defined: ";
+
+/// An agent's refusal of undefined variables, with a hint for those that the operator's shell has `set`.
+pub(crate) fn explain(fault: Fault, set: &BTreeSet<String>) -> Fault {
+    let undefined = match fault.what.split_once(NOT_DEFINED) {
+        Some((_, names)) if fault.kind == FaultKind::InvalidStack => names,
+        _ => return fault,
+    };
+    let names: Vec<&str> = undefined
+        .split(", ")
+        .filter(|name| set.contains(*name))
+        .collect();
+    let flags: Vec<String> = names.iter().map(|name| format!("--env {name}")).collect();
+    let (all, flags) = (names.join(", "), flags.join(" "));
+    match names.len() {
+        0 => fault,
+        1 => fault.hint(format!(
+            "{all} is set in your shell: pass {flags}, or add it to `inherit`"
+        )),
+        _ => fault.hint(format!(
+            "{all} are set in your shell: pass {flags}, or add them to `inherit`"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_undefined_variable_that_the_shell_sets_is_pointed_at() {
+        let set = ["TAG", "PORT", "OTHER"].map(str::to_owned).into();
+        let hints = |what: &str| {
+            let fault = Fault::new(FaultKind::InvalidStack, what).hint("set it");
+            explain(fault, &set).hints
+        };
+        assert_eq!(
+            hints("variable is not defined: TAG"),
+            [
+                "set it",
+                "TAG is set in your shell: pass --env TAG, or add it to `inherit`"
+            ]
+        );
+        assert_eq!(
+            hints("variables are not defined: NONE, PORT, TAG"),
+            [
+                "set it",
+                "PORT, TAG are set in your shell: pass --env PORT --env TAG, or add them to `inherit`"
+            ]
+        );
+        assert_eq!(hints("variable is not defined: NONE"), ["set it"]);
+        assert_eq!(hints("TAG is broken"), ["set it"]);
+    }
+
+    #[test]
+    fn names_that_no_stack_can_have_are_not_offered() {
+        let names = [
+            "TAG",
+            "PATH",
+            "HOME",
+            "PWD",
+            "_",
+            "DOCKER_HOST",
+            "BASH_FUNC%%",
+        ];
+        let vars = names.map(|name| (name.to_owned(), String::new()));
+        let shell = Shell::new(vars.into(), &[]).unwrap();
+        assert_eq!(shell.names(), ["TAG".to_owned()].into());
+    }
 
     fn shell(args: &[&str]) -> Result<Shell, ShellError> {
         let vars = [("TAG", "stable"), ("PATH", "/bin")];

@@ -1,6 +1,6 @@
 //! The real parts behind the verbs: this workstation's fleet file, identity, Docker logins and shell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -210,6 +210,10 @@ impl Supply for Bundle {
 
     fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    fn set_in_shell(&self) -> BTreeSet<String> {
+        self.set_in_shell.clone()
     }
 
     fn open(&self, blob: BlobId) -> Result<Box<dyn Read + Send>, Fault> {

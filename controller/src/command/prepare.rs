@@ -16,6 +16,7 @@ use crate::fleet_run::{self, Reporter};
 use crate::link::{Link, Supply};
 use crate::render::Screen;
 use crate::render::plan::{PlanView, changes};
+use crate::shell;
 
 /// A place whose host has answered with a plan.
 pub(super) struct Prepared {
@@ -99,6 +100,8 @@ pub(super) async fn gather(
     source: &SourceArgs,
     context: &Context,
 ) -> Result<Vec<(Place, Box<dyn Supply>)>, Ended> {
+    let fleet = &context.fleet;
+    fleet.run_commands(targets, source, &context.leave).await?;
     let mut supplies = Vec::new();
     for target in targets {
         let (target, env) = (target.clone(), source.env.clone());
@@ -182,7 +185,9 @@ async fn plan(
 ) -> Result<(Vec<RegistryAuth>, Plan), Fault> {
     let progress = |sent, total| reporter.progress(Own::Uploading { sent, total });
     let mut warnings = supply.warnings();
-    let staged = link.stage(supply, &progress).await?;
+    let set = supply.set_in_shell();
+    let staged = link.stage(supply, &progress).await;
+    let staged = staged.map_err(|fault| shell::explain(fault, &set))?;
     let auths = auths.get(fleet, staged.registries).await?;
     let mut plan = link.plan(staged.stage, auths.clone()).await?;
     // What was noticed here comes first: it is where the operator can do something about it.

@@ -1,6 +1,6 @@
 //! Brings a stack onto a host: describes it, then answers what the agent needs and wants until it has all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::time::Duration;
 
@@ -35,6 +35,11 @@ pub trait Supply: Send + Sync + 'static {
     /// What the operator should know of it; shown with the plan.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Names of variables that the operator's shell sets and that could be taken from there.
+    fn set_in_shell(&self) -> BTreeSet<String> {
+        BTreeSet::new()
     }
 
     /// Opens content that was described before. May block.
