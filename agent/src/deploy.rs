@@ -162,9 +162,9 @@ impl Job {
         apply::apply(self, stage, plan, &before, remove_orphans).await?;
         self.enter(State::Verifying);
         let containers = self
-            .unless_cancelled(verify::verify(self, stage, &images, &before))
+            .unless_cancelled(verify::verify(self, stage, plan, &images, &before))
             .await?;
-        let id = commit::commit(self, stage, images, &containers).await?;
+        let id = commit::commit(self, stage, plan, images, &containers).await?;
         self.enter(State::Committed);
         Ok(id)
     }

@@ -7,7 +7,7 @@ use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, OperatorName, StackName, StageId};
 use proto::limits::PLAN_LIFE;
-use proto::plan::Plan;
+use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
 use proto::stack::StackSpec;
 use serde::{Deserialize, Serialize};
@@ -150,18 +150,23 @@ impl Deployer {
         Session::begin(self.store.clone(), self.engine.clone(), spec, directory)
     }
 
-    /// Compares a staged stack with what runs.
+    /// Compares a staged stack, or part of it, with what runs.
     ///
     /// # Errors
     /// When it could not be deployed.
-    pub async fn plan(&self, stage: StageId, auths: &[RegistryAuth]) -> Result<Plan, Fault> {
+    pub async fn plan(
+        &self,
+        stage: StageId,
+        scope: &Scope,
+        auths: &[RegistryAuth],
+    ) -> Result<Plan, Fault> {
         let unknown = || stale("this stack is no longer staged on the host");
         let stage = self.store.stage(&stage)?.ok_or_else(unknown)?;
         let applied = self
             .store
             .applied(&stage.spec.stack)?
             .map(|applied| applied.deploy);
-        let plan = facts::plan(&self.store, self.engine.as_ref(), &stage, auths).await?;
+        let plan = facts::plan(&self.store, self.engine.as_ref(), &stage, scope, auths).await?;
         let mut inner = self.inner();
         inner
             .plans

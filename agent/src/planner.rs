@@ -7,16 +7,19 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::{PlanId, ServiceName};
 use proto::limits::PLAN_LIFE;
 use proto::path::RelPath;
-use proto::plan::{Action, Change, FilePlan, ImagePlan, OrphanPlan, Plan, ServicePlan};
+use proto::plan::{Action, ImagePlan, OrphanPlan, Part, Plan, ServicePlan};
 use proto::stack::ShippedFile;
 
 use crate::engine::{Container, LocalImage, RemoteImage};
 use crate::resolved::{ResolvedService, Restart};
 use crate::store::{Revision, Stage};
 
+mod files;
 mod images;
+mod scope;
 
 pub use images::ImageFacts;
+pub use scope::part;
 
 /// Everything a plan is made from.
 pub struct Inputs<'a> {
@@ -26,24 +29,33 @@ pub struct Inputs<'a> {
     pub stage: &'a Stage,
     /// What is committed.
     pub base: Option<&'a Revision>,
+    /// What the deploy is about, from [`part`]; `None` is the whole stack.
+    pub part: Option<&'a Part>,
     /// The files that lie in the project directory now.
     pub on_disk: &'a [ShippedFile],
     /// What runs.
     pub containers: &'a [Container],
-    /// What is known of each image.
+    /// What is known of each image that may change.
     pub images: &'a BTreeMap<String, ImageFacts>,
     /// `os/architecture` of this host.
     pub platform: &'a str,
 }
 
+impl Inputs<'_> {
+    fn covers(&self, service: &ServiceName) -> bool {
+        self.part.is_none_or(|part| part.covers(service))
+    }
+}
+
 /// Makes the plan.
 ///
 /// # Errors
-/// When an image cannot be had for this host: nothing has been stopped yet.
+/// When an image cannot be had for this host, or a part cannot go without the rest: nothing has been stopped yet.
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
     let mut warnings = inputs.stage.warnings.clone();
     let images = images::plan(inputs, &mut warnings)?;
-    let files = changed_files(inputs);
+    let files = files::plan(inputs);
+    scope::check_files(inputs, &files)?;
     let changed: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
     let services = inputs
         .stage
@@ -57,7 +69,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
         stack: inputs.stage.spec.stack.clone(),
         project: inputs.stage.spec.project.clone(),
         base: inputs.base.map(|base| base.id),
-        part: None,
+        part: inputs.part.cloned(),
         expires_in: u32::try_from(PLAN_LIFE.as_secs()).unwrap_or(u32::MAX),
         services,
         images,
@@ -66,45 +78,6 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
         warnings,
         project_directory: inputs.stage.directory.display().to_string(),
     })
-}
-
-/// What differs from the files on disk, or from those that the committed containers were made with: after a deploy
-/// that failed, the two are not the same.
-fn changed_files(inputs: &Inputs<'_>) -> Vec<FilePlan> {
-    let wanted = &inputs.stage.spec.files;
-    let mut files = plan_files(inputs.on_disk, wanted);
-    if let Some(base) = inputs.base {
-        let known: BTreeSet<RelPath> = files.iter().map(|file| file.path.clone()).collect();
-        let more = plan_files(&base.spec.files, wanted);
-        files.extend(more.into_iter().filter(|file| !known.contains(&file.path)));
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-    }
-    files
-}
-
-/// What differs between the files that are there and those that are wanted.
-#[must_use]
-pub fn plan_files(there: &[ShippedFile], wanted: &[ShippedFile]) -> Vec<FilePlan> {
-    let before: BTreeMap<&RelPath, &ShippedFile> =
-        there.iter().map(|file| (&file.path, file)).collect();
-    let after: BTreeMap<&RelPath, &ShippedFile> =
-        wanted.iter().map(|file| (&file.path, file)).collect();
-    let paths: BTreeSet<&RelPath> = before.keys().chain(after.keys()).copied().collect();
-    paths
-        .into_iter()
-        .filter_map(|path| {
-            let change = match (before.get(path), after.get(path)) {
-                (None, _) => Change::Added,
-                (_, None) => Change::Removed,
-                (Some(a), Some(b)) if a.blob != b.blob || a.mode != b.mode => Change::Changed,
-                _ => return None,
-            };
-            Some(FilePlan {
-                path: path.clone(),
-                change,
-            })
-        })
-        .collect()
 }
 
 fn plan_service(
@@ -120,6 +93,9 @@ fn plan_service(
         reasons,
         replicas: service.replicas,
     };
+    if !inputs.covers(&service.name) {
+        return answer(Action::Keep, Vec::new());
+    }
     if containers.is_empty() {
         let action = if service.replicas == 0 {
             Action::Keep
@@ -256,7 +232,11 @@ fn changed_image(
     (pull || stale).then(|| format!("{old} has new content"))
 }
 
+/// A deploy of a part leaves them out: they are nothing of its.
 fn orphans(inputs: &Inputs<'_>) -> Vec<OrphanPlan> {
+    if inputs.part.is_some() {
+        return Vec::new();
+    }
     inputs
         .containers
         .iter()

@@ -50,6 +50,9 @@ pub struct ResolvedService {
     pub patience: Duration,
     /// Shipped files and folders that it mounts.
     pub mounts: BTreeSet<RelPath>,
+    /// Services that must be there before it.
+    #[serde(default)]
+    pub depends_on: BTreeSet<ServiceName>,
     /// A keyed digest per setting; a changed one means other containers.
     pub marks: BTreeMap<String, String>,
 }
@@ -59,14 +62,25 @@ pub struct ResolvedService {
 pub struct ResolvedStack {
     /// By name.
     pub services: Vec<ResolvedService>,
+    /// A keyed digest per network, volume, config and secret of the project, as `network default`.
+    #[serde(default)]
+    pub definitions: BTreeMap<String, String>,
 }
 
 impl ResolvedStack {
     /// Every image with the services that use it.
     #[must_use]
     pub fn images(&self) -> BTreeMap<&str, Vec<ServiceName>> {
+        self.images_of(|_| true)
+    }
+
+    /// The images of some services.
+    pub fn images_of(
+        &self,
+        wanted: impl Fn(&ServiceName) -> bool,
+    ) -> BTreeMap<&str, Vec<ServiceName>> {
         let mut images: BTreeMap<&str, Vec<ServiceName>> = BTreeMap::new();
-        for service in &self.services {
+        for service in self.services.iter().filter(|one| wanted(&one.name)) {
             images
                 .entry(&service.image)
                 .or_default()
@@ -125,7 +139,10 @@ pub fn read(config: &Value, directory: &Path, key: &HostKey) -> Result<ResolvedS
         .iter()
         .map(|(name, service)| read_service(name, service, config, directory, key))
         .collect::<Result<_, _>>()?;
-    Ok(ResolvedStack { services })
+    Ok(ResolvedStack {
+        services,
+        definitions: definitions(config, key),
+    })
 }
 
 fn read_service(
@@ -159,6 +176,7 @@ fn read_service(
         restart: restart(service),
         patience: patience(service.get("healthcheck")),
         mounts: mounts(service, config, directory),
+        depends_on: depends_on(service),
         marks: marks(service, key),
     })
 }
@@ -238,6 +256,34 @@ fn mounts(service: &Value, config: &Value, directory: &Path) -> BTreeSet<RelPath
         .collect()
 }
 
+/// Compose lists here what links, shared namespaces and `volumes_from` imply as well.
+fn depends_on(service: &Value) -> BTreeSet<ServiceName> {
+    let names: Vec<&str> = match service.get("depends_on") {
+        Some(Value::Object(names)) => names.keys().map(String::as_str).collect(),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// What services share: changing it may concern any of them.
+fn definitions(config: &Value, key: &HostKey) -> BTreeMap<String, String> {
+    let kinds = [
+        ("networks", "network"),
+        ("volumes", "volume"),
+        ("configs", "config"),
+        ("secrets", "secret"),
+    ];
+    let of_kind = |(section, kind): (&str, &'static str)| {
+        let items = config.get(section).and_then(Value::as_object);
+        let mark = move |(name, value): (&String, &Value)| {
+            (format!("{kind} {name}"), key.mark("definition", value))
+        };
+        items.into_iter().flatten().map(mark).collect::<Vec<_>>()
+    };
+    kinds.into_iter().flat_map(of_kind).collect()
+}
+
 /// One mark per setting, and one per environment variable, so that a plan can name what changed.
 fn marks(service: &Value, key: &HostKey) -> BTreeMap<String, String> {
     let mut marks = BTreeMap::new();
@@ -270,92 +316,4 @@ fn marks(service: &Value, key: &HostKey) -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    fn key() -> HostKey {
-        let folder = tempfile::tempdir().unwrap();
-        HostKey::load_or_create(&folder.path().join("key")).unwrap()
-    }
-
-    fn read_one(service: Value) -> Result<ResolvedService, Fault> {
-        let config =
-            json!({"services": {"web": service}, "configs": {"c": {"file": "/p/conf/c.txt"}}});
-        read(&config, Path::new("/p"), &key()).map(|stack| stack.services[0].clone())
-    }
-
-    #[test]
-    fn a_service_that_is_only_built_is_refused_by_name() {
-        let fault = read_one(json!({"build": {"context": "/p"}})).unwrap_err();
-        assert_eq!(fault.what, "service web has no image");
-        assert!(fault.hints[0].contains("built from source"));
-    }
-
-    #[test]
-    fn mounts_are_those_inside_the_project() {
-        let service = read_one(json!({
-            "image": "a",
-            "volumes": [
-                {"type": "bind", "source": "/p/data/nginx", "target": "/x"},
-                {"type": "bind", "source": "/var/opq", "target": "/y"},
-                {"type": "volume", "source": "db", "target": "/z"},
-            ],
-            "configs": [{"source": "c"}],
-        }))
-        .unwrap();
-        let mounts: Vec<&str> = service.mounts.iter().map(RelPath::as_str).collect();
-        assert_eq!(mounts, ["conf/c.txt", "data/nginx"]);
-    }
-
-    #[test]
-    fn what_compose_does_not_hash_leaves_no_mark() {
-        let marks = read_one(json!({
-            "image": "a", "scale": 2, "depends_on": {"db": {}}, "environment": {"A": "1"},
-            "deploy": {"replicas": 3},
-        }))
-        .unwrap();
-        assert_eq!(marks.replicas, 3);
-        let names: Vec<&String> = marks.marks.keys().collect();
-        assert_eq!(names, ["deploy", "environment A", "image"]);
-    }
-
-    #[test]
-    fn staging_paths_become_project_paths() {
-        let mut config = json!({"a": ["/s/1/data", "/s/1", "/s/10/x", "text /s/1"]});
-        rewrite_prefix(&mut config, Path::new("/s/1"), Path::new("/p"));
-        assert_eq!(
-            config,
-            json!({"a": ["/p/data", "/p", "/s/10/x", "text /s/1"]})
-        );
-    }
-
-    fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
-            "[a-z/.:]{0,12}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(4, 48, 6, |inner| {
-            let keys =
-                "(services|image|volumes|source|type|healthcheck|retries|environment|[a-z]{1,4})";
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(keys, inner, 0..5)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn no_configuration_panics(config in any_json()) {
-            let key = key();
-            drop(read(&config, Path::new("/p"), &key));
-            let wrapped = json!({"services": {"web": config}});
-            drop(read(&wrapped, Path::new("/p"), &key));
-        }
-    }
-}
+mod tests;

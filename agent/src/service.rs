@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, stream};
-use proto::convert::{InvalidMessage, facts_to_wire, fault_to_status};
+use proto::convert::{InvalidMessage, facts_to_wire, fault_to_status, scope_from_wire};
 use proto::fault::{Fault, FaultKind};
 use proto::hello::{HostFacts, PROTOCOL, ProtocolRange, negotiate};
 use proto::id::HostName;
@@ -140,13 +140,14 @@ impl Agent for AgentService {
             stage,
             auths,
             adopt: _,
-            services: _,
-            no_deps: _,
+            services,
+            no_deps,
         } = request.into_inner();
+        let scope = scope_from_wire(services, no_deps).map_err(refuse_message)?;
         let auths: Vec<RegistryAuth> = auths.into_iter().map(Into::into).collect();
         let plan = self
             .deployer
-            .plan(parse(&stage)?, &auths)
+            .plan(parse(&stage)?, &scope, &auths)
             .await
             .map_err(refuse)?;
         Ok(Response::new(wire::PlanResponse {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proto::id::ServiceName;
-use proto::plan::{Action, Plan};
+use proto::plan::{Action, Part, Plan};
 
 use super::{Job, Stopped};
 use crate::deployer::on_disk;
@@ -21,7 +21,12 @@ pub(super) async fn apply(
 ) -> Result<(), Stopped> {
     lay_out(job, stage)?;
     let project = compose_project(&stage.spec, &stage.directory);
-    let up = Up::default();
+    // In one run, so that Compose starts them in the order of what they depend on.
+    let part = plan.part.iter().flat_map(Part::services);
+    let up = Up {
+        only: part.cloned().collect(),
+        force_recreate: false,
+    };
     job.with_lines(|run| job.engine.up(&project, &up, run))
         .await?;
     recreate_for_files(job, stage, plan, before, &project).await?;

@@ -2,30 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use proto::id::RevisionId;
+use proto::fault::{Fault, FaultKind};
+use proto::id::{RevisionId, ServiceName};
+use proto::plan::{Part, Plan};
 
 use super::{Job, Stopped};
 use crate::clock;
 use crate::engine::Container;
+use crate::resolved::ResolvedStack;
 use crate::store::{ImagePin, Revision, Stage};
 
+/// What is known of the stack's services, all of them or some.
+struct State {
+    resolved: ResolvedStack,
+    images: BTreeMap<String, ImagePin>,
+    config_hashes: BTreeMap<ServiceName, String>,
+    older: BTreeMap<ServiceName, RevisionId>,
+}
+
+/// `containers` are those that the plan is about.
 pub(super) async fn commit(
     job: &Job,
     stage: &Stage,
+    plan: &Plan,
     images: BTreeMap<String, ImagePin>,
     containers: &[Container],
 ) -> Result<RevisionId, Stopped> {
     let engine_version = job.engine.facts().await?.version;
-    let state = (
-        &stage.spec,
-        &images,
-        &stage.compose_version,
-        &engine_version,
-    );
-    let id = RevisionId::from_bytes(job.store.key().id("revision", &state));
-    let revision = Revision {
-        id,
-        spec: stage.spec.clone(),
+    let mut state = State {
         resolved: stage.resolved.clone(),
         images,
         config_hashes: containers
@@ -33,6 +37,28 @@ pub(super) async fn commit(
             .filter(|container| !container.one_off)
             .map(|container| (container.service.clone(), container.config_hash.clone()))
             .collect(),
+        older: BTreeMap::new(),
+    };
+    if let Some(part) = &plan.part {
+        let base = job.store.current(&stage.spec.stack)?;
+        let base = base.filter(|base| Some(base.id) == plan.base);
+        state = state.over(part, &base.ok_or_else(moved_on)?);
+    }
+    let parts = (
+        &stage.spec,
+        &state.images,
+        &state.older,
+        &stage.compose_version,
+        &engine_version,
+    );
+    let id = RevisionId::from_bytes(job.store.key().id("revision", &parts));
+    let revision = Revision {
+        id,
+        spec: stage.spec.clone(),
+        resolved: state.resolved,
+        images: state.images,
+        config_hashes: state.config_hashes,
+        older: state.older,
         compose_version: stage.compose_version.clone(),
         engine_version,
         directory: stage.directory.clone(),
@@ -42,4 +68,52 @@ pub(super) async fn commit(
     };
     job.store.commit(&revision)?;
     Ok(id)
+}
+
+/// Cannot happen while a stack has one deploy at a time; nothing is committed then.
+fn moved_on() -> Fault {
+    Fault::new(
+        FaultKind::Stale,
+        "another revision was committed in the middle of this deploy",
+    )
+    .hint("look at what runs, then deploy again: controller status")
+}
+
+impl State {
+    /// The part from here, all other services as the committed revision has them.
+    fn over(self, part: &Part, base: &Revision) -> Self {
+        let others = || {
+            let services = base.resolved.services.iter();
+            services.filter(|service| !part.covers(&service.name))
+        };
+        // One tag may stand for two images now: the new one here, the old one in the revision under `older`.
+        let mut images: BTreeMap<String, ImagePin> = others()
+            .filter_map(|service| base.images.get_key_value(&service.image))
+            .map(|(name, pin)| (name.clone(), pin.clone()))
+            .collect();
+        images.extend(self.images);
+        let hashes = base.config_hashes.iter();
+        let mut config_hashes: BTreeMap<_, _> = hashes
+            .filter(|(name, _)| !part.covers(name))
+            .map(|(name, hash)| (name.clone(), hash.clone()))
+            .collect();
+        config_hashes.extend(self.config_hashes);
+        let made_by = |name: &ServiceName| base.older.get(name).copied().unwrap_or(base.id);
+        let older = others()
+            .map(|service| (service.name.clone(), made_by(&service.name)))
+            .collect();
+        let mut services = self.resolved.services;
+        services.retain(|service| part.covers(&service.name));
+        services.extend(others().cloned());
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            resolved: ResolvedStack {
+                services,
+                definitions: self.resolved.definitions,
+            },
+            images,
+            config_hashes,
+            older,
+        }
+    }
 }

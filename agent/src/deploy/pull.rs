@@ -38,7 +38,7 @@ pub(super) async fn pull(
         .resolved
         .services
         .iter()
-        .find(|service| !pins.contains_key(&service.image));
+        .find(|service| plan.covers(&service.name) && !pins.contains_key(&service.image));
     match missing {
         None => Ok(pins),
         Some(service) => Err(Fault::new(

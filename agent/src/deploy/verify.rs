@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use proto::event::{EventKind, Outcome};
 use proto::fault::{Fault, FaultKind};
 use proto::limits::STABILITY_WINDOW;
+use proto::plan::Plan;
 use tokio::time::Instant;
 
 use super::{Job, Stopped};
@@ -24,28 +25,23 @@ const LOG_DEADLINE: Duration = Duration::from_secs(3);
 /// Opening the engine's event stream may take this long.
 const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 
-/// Waits until every expected container is good, one is beyond hope, or the deadline passes.
+/// Waits until every container that the plan is about is good, one is beyond hope, or the deadline passes.
 pub(super) async fn verify(
     job: &Job,
     stage: &Stage,
+    plan: &Plan,
     images: &BTreeMap<String, ImagePin>,
     before: &[Container],
 ) -> Result<Vec<Container>, Stopped> {
-    let expected: Vec<Expected<'_>> = stage
-        .resolved
-        .services
-        .iter()
+    let services = stage.resolved.services.iter();
+    let expected: Vec<Expected<'_>> = services
+        .filter(|service| plan.covers(&service.name))
         .map(|service| Expected {
             service,
             image_id: images.get(&service.image).map_or("", |pin| pin.id.as_str()),
         })
         .collect();
-    let patience = stage
-        .resolved
-        .services
-        .iter()
-        .map(|service| service.patience)
-        .max();
+    let patience = expected.iter().map(|one| one.service.patience).max();
     let patience = patience.unwrap_or_default().max(STABILITY_WINDOW * 2);
     let deadline = Instant::now() + patience;
     let mut seen = Seen::new(before);
@@ -60,7 +56,9 @@ pub(super) async fn verify(
                 after: SUBSCRIBE_DEADLINE,
             })??;
         loop {
-            let containers = job.engine.containers(&stage.spec.project).await?;
+            let mut containers = job.engine.containers(&stage.spec.project).await?;
+            // What the deploy leaves alone is neither judged nor shown.
+            containers.retain(|container| plan.covers(&container.service));
             let verdict = judge(&expected, &containers, &mut seen, Instant::now());
             show(job, &containers, &verdict, &mut shown);
             if verdict.is_good() {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use proto::fault::{Fault, FaultKind};
-use proto::id::{DeployId, PlanId, StackName};
+use proto::id::{DeployId, PlanId, ServiceName, StackName};
 use proto::limits::RESOLVE_TIMEOUT;
-use proto::plan::Plan;
+use proto::plan::{Plan, Scope};
 use proto::registry::{RegistryAuth, registry_of};
 use proto::stack::ShippedFile;
 use proto::status::{ContainerStatus, StackStatus};
@@ -19,12 +19,15 @@ pub(super) async fn plan(
     store: &Store,
     engine: &dyn Engine,
     stage: &Stage,
+    scope: &Scope,
     auths: &[RegistryAuth],
 ) -> Result<Plan, Fault> {
     let stack = &stage.spec.stack;
     let base = store.current(stack)?;
     let applied = store.applied(stack)?;
-    let names = stage.resolved.images();
+    let part = planner::part(scope, stage, base.as_ref())?;
+    let covered = |name: &ServiceName| part.as_ref().is_none_or(|part| part.covers(name));
+    let names = stage.resolved.images_of(covered);
     let images = join_all(names.keys().map(|name| image_facts(engine, name, auths)));
     let (facts, containers, images) = tokio::join!(
         engine.facts(),
@@ -40,6 +43,7 @@ pub(super) async fn plan(
         id: new_plan_id()?,
         stage,
         base: base.as_ref(),
+        part: part.as_ref(),
         on_disk: &on_disk(applied.as_ref()),
         containers: &containers,
         images: &images,

@@ -19,7 +19,7 @@ pub(super) fn plan(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<ImagePlan>, Fault> {
     let mut plans = Vec::new();
-    for (reference, services) in inputs.stage.resolved.images() {
+    for (reference, services) in inputs.stage.resolved.images_of(|name| inputs.covers(name)) {
         let Some(facts) = inputs.images.get(reference) else {
             continue;
         };

@@ -1,10 +1,13 @@
 //! What a plan says for each way in which a host can differ from a stack.
 
+mod scope;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::event::Health;
 use proto::id::{BlobId, RevisionId, StageId};
+use proto::plan::Scope;
 use proto::stack::StackSpec;
 
 use super::*;
@@ -18,6 +21,7 @@ fn service(name: &str) -> ResolvedService {
         restart: Restart::Always,
         patience: Duration::from_secs(60),
         mounts: ["conf".parse().unwrap()].into(),
+        depends_on: BTreeSet::new(),
         marks: [
             ("image".to_owned(), "i".to_owned()),
             ("environment A".to_owned(), "1".to_owned()),
@@ -48,7 +52,10 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
             allow_undefined: Vec::new(),
             files: vec![file("compose.yaml", 1), file("conf/a", 1)],
         },
-        resolved: ResolvedStack { services },
+        resolved: ResolvedStack {
+            services,
+            definitions: [("network default".to_owned(), "n".to_owned())].into(),
+        },
         warnings: Vec::new(),
         compose_version: "2.26.1".to_owned(),
         directory: PathBuf::from("/p"),
@@ -67,6 +74,7 @@ fn revision(stage: &Stage) -> Revision {
             .iter()
             .map(|s| (s.name.clone(), "h".to_owned()))
             .collect(),
+        older: BTreeMap::new(),
         compose_version: "2.26.1".to_owned(),
         engine_version: "26.1.5".to_owned(),
         directory: PathBuf::from("/p"),
@@ -135,10 +143,16 @@ fn settled() -> Case {
 }
 
 fn run(case: &Case) -> Result<Plan, Fault> {
+    run_part(case, &Scope::Whole)
+}
+
+fn run_part(case: &Case, scope: &Scope) -> Result<Plan, Fault> {
+    let part = part(scope, &case.stage, case.base.as_ref())?;
     plan(&Inputs {
         id: PlanId::from_bytes([3; 16]),
         stage: &case.stage,
         base: case.base.as_ref(),
+        part: part.as_ref(),
         on_disk: &case.on_disk,
         containers: &case.containers,
         images: &case.images,

@@ -33,6 +33,10 @@ pub struct Revision {
     pub images: BTreeMap<String, ImagePin>,
     /// Compose's config hash of each service's containers, as seen when it was judged.
     pub config_hashes: BTreeMap<ServiceName, String>,
+    /// Services that a deploy of others left as they were, by the revision that made them. Going back to this one
+    /// needs that one's files and values for them; the rest is its own.
+    #[serde(default)]
+    pub older: BTreeMap<ServiceName, RevisionId>,
     /// The Compose that ran.
     pub compose_version: String,
     /// The engine that ran.

@@ -36,7 +36,9 @@ impl Store {
         compose: &str,
         directory: &std::path::Path,
     ) -> StageId {
-        StageId::from_bytes(self.key().id("stage", &(spec, compose, directory)))
+        // The number goes up with what is read from a resolution, so that an older reading is not taken for it.
+        let key = self.key();
+        StageId::from_bytes(key.id("stage 2", &(spec, compose, directory)))
     }
 
     fn stage_path(&self, id: &StageId) -> PathBuf {

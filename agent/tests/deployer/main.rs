@@ -4,6 +4,7 @@
 
 mod ends;
 mod files;
+mod part;
 mod restart;
 mod secrets;
 mod staging;

@@ -13,7 +13,7 @@ use agent::store::{Stage, Store};
 use proto::event::{Event, EventKind, Outcome, State};
 use proto::fault::Fault;
 use proto::id::{BlobId, DeployId, RevisionId, StackName};
-use proto::plan::{Action, Plan};
+use proto::plan::{Action, Plan, Scope};
 use proto::stack::{ShippedFile, StackSpec, Value};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -60,9 +60,13 @@ impl Bundle {
             allow_undefined: Vec::new(),
             files: Vec::new(),
         };
-        let text = json!({ "services": services }).to_string();
         let contents = Vec::new();
-        Self { spec, contents }.file("compose.yml", &text)
+        Self { spec, contents }.compose(&json!({ "services": services }))
+    }
+
+    /// The same stack read from another Compose file.
+    pub(crate) fn compose(self, config: &serde_json::Value) -> Self {
+        self.replace("compose.yml", &config.to_string())
     }
 
     /// One service that runs [`WEB`].
@@ -74,6 +78,12 @@ impl Bundle {
         self.spec.files.push(shipped(path, content));
         self.contents.push(content.to_owned());
         self
+    }
+
+    /// The same stack with another content of a file.
+    pub(crate) fn replace(mut self, path: &str, content: &str) -> Self {
+        self.spec.files.retain(|file| file.path.as_str() != path);
+        self.file(path, content)
     }
 
     pub(crate) fn secret(mut self, name: &str, text: &str) -> Self {
@@ -171,8 +181,12 @@ impl World {
     }
 
     pub(crate) async fn plan(&self, bundle: &Bundle) -> Result<Plan, Fault> {
+        self.plan_part(bundle, &Scope::Whole).await
+    }
+
+    pub(crate) async fn plan_part(&self, bundle: &Bundle, scope: &Scope) -> Result<Plan, Fault> {
         let stage = self.stage(bundle).await?;
-        self.deployer.plan(stage.id, &[]).await
+        self.deployer.plan(stage.id, scope, &[]).await
     }
 
     pub(crate) fn submit(&self, plan: &Plan, deploy: DeployId) -> Result<bool, Fault> {

@@ -12,6 +12,7 @@ fn service(replicas: u32, restart: Restart) -> ResolvedService {
         restart,
         patience: Duration::from_secs(60),
         mounts: BTreeSet::new(),
+        depends_on: BTreeSet::new(),
         marks: BTreeMap::new(),
     }
 }
