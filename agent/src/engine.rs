@@ -100,6 +100,8 @@ pub struct Container {
     pub config_hash: String,
     /// Compose's `project.working_dir` label.
     pub working_dir: String,
+    /// The id of the container that Compose made this one for, when it replaced one.
+    pub replaces: Option<String>,
     /// Unix milliseconds; 0 when never started.
     pub started_at_millis: u64,
     /// Published ports, as `docker ps` spells them: `127.0.0.1:8080->80/tcp`.
@@ -253,6 +255,18 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Stops (10 s of grace) and removes one container; gone already is success.
     async fn remove_container(&self, id: &str) -> Result<(), EngineError>;
+
+    /// Gives a container another name.
+    async fn rename_container(&self, id: &str, name: &str) -> Result<(), EngineError>;
+
+    /// Gives an image of the engine's store one more name; a name that another image had moves.
+    async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError>;
+
+    /// Takes a name away; the image goes with its last one, unless a container uses it. Gone already is success.
+    async fn untag(&self, reference: &str) -> Result<(), EngineError>;
+
+    /// Ends every child of this engine that an earlier agent left running, and waits until they are gone.
+    async fn end_leftovers(&self) -> Result<(), EngineError>;
 
     /// Wakes whenever a container of the project changes. Ends when the engine's event stream ends.
     async fn nudges(&self, project: &ProjectName)

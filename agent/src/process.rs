@@ -10,10 +10,13 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::left::end_all_in;
+
 use self::end::Group;
 use self::lines::Tail;
 
 mod end;
+mod left;
 mod lines;
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,14 @@ impl Compose {
         self.change(project, "down", argv::down(volumes), run).await
     }
 
+    /// Ends children that an earlier agent left running. They are known by their working directory, which is ours
+    /// alone: unlike a journaled group id it is true from the child's first instant and never means anybody else.
+    pub(super) async fn end_leftovers(&self) -> Result<(), EngineError> {
+        let folder = self.empty().await?.to_owned();
+        process::end_all_in(&folder).await;
+        Ok(())
+    }
+
     async fn config(
         &self,
         project: &ComposeProject,

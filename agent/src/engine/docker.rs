@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::api::{Api, Ask, Refusal};
 use self::inspect::{Inspected, InspectedImage, Listed, PROJECT_LABEL};
+use self::reference::Reference;
 use self::request::encoded;
 use super::{
     Container, EngineError, EngineFacts, LayerProgress, LocalImage, LogRange, Nudge, Pull, RawLine,
@@ -168,6 +169,43 @@ impl Docker {
         Ok(())
     }
 
+    /// Gives a container another name.
+    pub(super) async fn rename_container(&self, id: &str, name: &str) -> Result<(), EngineError> {
+        let ask = Ask {
+            method: "POST",
+            query: vec![("name", name.to_owned())],
+            ..get(
+                format!("renaming container {id}"),
+                format!("/containers/{}/rename", encoded(id)?),
+            )
+        };
+        act(&self.api, &ask).await
+    }
+
+    /// Gives an image one more name.
+    pub(super) async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError> {
+        let reference = Reference::parse(reference);
+        let tag = reference.tag.unwrap_or("latest");
+        give_name(&self.api, image, reference.repository, tag).await
+    }
+
+    /// Takes a name away from an image.
+    pub(super) async fn untag(&self, reference: &str) -> Result<(), EngineError> {
+        let ask = Ask {
+            method: "DELETE",
+            deadline: REMOVAL,
+            ..get(
+                format!("removing the image name {reference}"),
+                format!("/images/{}", encoded(reference)?),
+            )
+        };
+        match self.api.bytes(&ask).await {
+            // A container that uses the image keeps it under this name.
+            Err(Refusal::Status(404 | 409, _)) | Ok(_) => Ok(()),
+            Err(refusal) => Err(refusal.into_error(&ask.what)),
+        }
+    }
+
     /// Wakes whenever a container of the project changes.
     pub(super) async fn nudges(
         &self,
@@ -214,6 +252,24 @@ fn get(what: String, path: String) -> Ask<'static> {
 
 fn label(project: &ProjectName) -> String {
     format!("{PROJECT_LABEL}={project}")
+}
+
+async fn act(api: &Api, ask: &Ask<'_>) -> Result<(), EngineError> {
+    let done = api.bytes(ask).await;
+    done.map(drop)
+        .map_err(|refusal| refusal.into_error(&ask.what))
+}
+
+async fn give_name(api: &Api, image: &str, repository: &str, tag: &str) -> Result<(), EngineError> {
+    let ask = Ask {
+        method: "POST",
+        query: vec![("repo", repository.to_owned()), ("tag", tag.to_owned())],
+        ..get(
+            format!("tagging {repository}:{tag}"),
+            format!("/images/{}/tag", encoded(image)?),
+        )
+    };
+    act(api, &ask).await
 }
 
 async fn inspect_container(api: &Api, id: &str) -> Result<Inspected, Refusal> {

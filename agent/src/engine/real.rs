@@ -107,6 +107,22 @@ impl Engine for RealEngine {
         self.docker.remove_container(id).await
     }
 
+    async fn rename_container(&self, id: &str, name: &str) -> Result<(), EngineError> {
+        self.docker.rename_container(id, name).await
+    }
+
+    async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError> {
+        self.docker.tag(image, reference).await
+    }
+
+    async fn untag(&self, reference: &str) -> Result<(), EngineError> {
+        self.docker.untag(reference).await
+    }
+
+    async fn end_leftovers(&self) -> Result<(), EngineError> {
+        self.compose.end_leftovers().await
+    }
+
     async fn nudges(
         &self,
         project: &ProjectName,

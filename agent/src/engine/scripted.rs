@@ -102,6 +102,12 @@ impl ScriptedEngine {
         self.changed();
     }
 
+    /// Compose is killed while it replaces this container, before or after it removed the old one.
+    pub fn leave_half_replaced(&self, name: &str, old_removed: bool) {
+        self.world().leave_half_replaced(name, old_removed);
+        self.changed();
+    }
+
     /// A container writes a line.
     pub fn say(&self, container: &str, stream: Stream, text: &str) {
         self.world().say(container, stream, text);

@@ -100,6 +100,7 @@ fn container(name: &str) -> Container {
         image_id: "sha256:local".to_owned(),
         config_hash: "h".to_owned(),
         working_dir: "/p".to_owned(),
+        replaces: None,
         started_at_millis: 1,
         ports: Vec::new(),
     }

@@ -14,6 +14,7 @@ const SERVICE_LABEL: &str = "com.docker.compose.service";
 const NUMBER_LABEL: &str = "com.docker.compose.container-number";
 const ONE_OFF_LABEL: &str = "com.docker.compose.oneoff";
 const HASH_LABEL: &str = "com.docker.compose.config-hash";
+const REPLACE_LABEL: &str = "com.docker.compose.replace";
 const DIRECTORY_LABEL: &str = "com.docker.compose.project.working_dir";
 /// Bytes of healthcheck output that are kept.
 const HEALTH_OUTPUT: usize = 4096;
@@ -107,6 +108,7 @@ impl Inspected {
             one_off: label(ONE_OFF_LABEL).eq_ignore_ascii_case("true"),
             config_hash: label(HASH_LABEL),
             working_dir: label(DIRECTORY_LABEL),
+            replaces: labels.get(REPLACE_LABEL).cloned(),
             name: self.name.strip_prefix('/').unwrap_or(&self.name).to_owned(),
             id: self.id,
             state: container_state(&self.state.status),
@@ -212,7 +214,8 @@ mod tests {
                 "com.docker.compose.project": "shop", "com.docker.compose.service": "web",
                 "com.docker.compose.container-number": "3", "com.docker.compose.oneoff": "True",
                 "com.docker.compose.config-hash": "beef",
-                "com.docker.compose.project.working_dir": "/srv/shop"
+                "com.docker.compose.project.working_dir": "/srv/shop",
+                "com.docker.compose.replace": "0123456789abcdef"
             }},
             "NetworkSettings": { "Ports": {
                 "80/tcp": [
@@ -245,6 +248,7 @@ mod tests {
                 image_id: "sha256:11".to_owned(),
                 config_hash: "beef".to_owned(),
                 working_dir: "/srv/shop".to_owned(),
+                replaces: Some("0123456789abcdef".to_owned()),
                 started_at_millis: 1_709_251_199_123,
                 ports: vec![
                     "127.0.0.1:8080->80/tcp".to_owned(),

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{Api, Ask, Refusal};
 use super::reference::Reference;
-use super::request::encoded;
-use super::{QUICK, causes, image, registry};
+use super::{causes, image, registry};
 use crate::engine::{EngineError, LayerProgress, LocalImage, Pull};
 
 /// How long the engine may say nothing at all. It reports each layer many times a second, but waits out a slow
@@ -93,7 +92,7 @@ async fn work(
     })?;
     prove(pull, &present)?;
     if let (Some(_), Some(tag)) = (digest, tag) {
-        give_name(api, &exact, reference.repository, tag).await?;
+        super::give_name(api, &exact, reference.repository, tag).await?;
     }
     Ok(present)
 }
@@ -220,20 +219,6 @@ fn prove(pull: &Pull, image: &LocalImage) -> Result<(), EngineError> {
         wanted: pull.platform.clone(),
         offered: vec![format!("{}/{}", is.0, is.1)],
     })
-}
-
-async fn give_name(api: &Api, exact: &str, repository: &str, tag: &str) -> Result<(), EngineError> {
-    let ask = Ask {
-        what: format!("tagging {repository}:{tag}"),
-        method: "POST",
-        path: format!("/images/{}/tag", encoded(exact)?),
-        query: vec![("repo", repository.to_owned()), ("tag", tag.to_owned())],
-        auth: None,
-        deadline: QUICK,
-    };
-    let done = api.bytes(&ask).await;
-    done.map(drop)
-        .map_err(|refusal| refusal.into_error(&ask.what))
 }
 
 #[cfg(test)]

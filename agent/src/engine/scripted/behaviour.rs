@@ -64,6 +64,15 @@ impl Behaviour {
         Self(vec![(Duration::ZERO, Look::running(Health::None))])
     }
 
+    /// Made and never started.
+    pub(super) fn created() -> Self {
+        let look = Look {
+            state: ContainerState::Created,
+            ..Look::running(Health::None)
+        };
+        Self(vec![(Duration::ZERO, look)])
+    }
+
     /// Becomes healthy.
     #[must_use]
     pub fn healthy_after(time: Duration) -> Self {

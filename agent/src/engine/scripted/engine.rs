@@ -155,6 +155,30 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
+    async fn rename_container(&self, id: &str, name: &str) -> Result<(), EngineError> {
+        self.enter(Method::RenameContainer, format!("{id} {name}"))
+            .await?;
+        self.world().rename(id, name);
+        self.changed();
+        Ok(())
+    }
+
+    async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError> {
+        self.enter(Method::Tag, format!("{image} {reference}"))
+            .await?;
+        self.world().tag(image, reference)
+    }
+
+    async fn untag(&self, reference: &str) -> Result<(), EngineError> {
+        self.enter(Method::Untag, reference).await?;
+        self.world().untag(reference);
+        Ok(())
+    }
+
+    async fn end_leftovers(&self) -> Result<(), EngineError> {
+        self.enter(Method::EndLeftovers, "").await
+    }
+
     async fn nudges(
         &self,
         project: &ProjectName,

@@ -29,6 +29,14 @@ pub enum Method {
     Down,
     /// `remove_container`.
     RemoveContainer,
+    /// `rename_container`.
+    RenameContainer,
+    /// `tag`.
+    Tag,
+    /// `untag`.
+    Untag,
+    /// `end_leftovers`.
+    EndLeftovers,
     /// `nudges`.
     Nudges,
     /// `logs`.

@@ -254,6 +254,7 @@ impl World {
             image_id: image.id.clone(),
             config_hash: sha256(&service.config).replace("sha256:", ""),
             working_dir: project.directory.display().to_string(),
+            replaces: None,
             started_at_millis: u64::try_from(self.clock().as_millis()).unwrap_or_default(),
             ports: Vec::new(),
         };
@@ -263,6 +264,65 @@ impl World {
             behaviour,
             started: Instant::now(),
             lines: Vec::new(),
+        }
+    }
+
+    /// Gives an image one more name.
+    pub(super) fn tag(&mut self, which: &str, reference: &str) -> Result<(), EngineError> {
+        let image = self.image(which).ok_or_else(|| EngineError::Image {
+            image: which.to_owned(),
+            message: "No such image".to_owned(),
+            hint: None,
+        })?;
+        self.store.insert(tagged(reference), image);
+        Ok(())
+    }
+
+    /// Takes a name away.
+    pub(super) fn untag(&mut self, reference: &str) {
+        self.store.remove(&tagged(reference));
+    }
+
+    /// Gives a container another name.
+    pub(super) fn rename(&mut self, id: &str, name: &str) {
+        let old = self
+            .running
+            .iter()
+            .find(|(_, life)| life.container.id == id);
+        let Some(old) = old.map(|(name, _)| name.clone()) else {
+            return;
+        };
+        if let Some(mut life) = self.running.remove(&old) {
+            name.clone_into(&mut life.container.name);
+            self.running.insert(name.to_owned(), life);
+        }
+    }
+
+    /// What Compose leaves when it is killed while it replaces a container: the new one under its passing name,
+    /// made and not started, and the old one unless it had been removed already.
+    pub(super) fn leave_half_replaced(&mut self, name: &str, old_removed: bool) {
+        let Some(old) = self.running.get(name) else {
+            return;
+        };
+        let old_id = old.container.id.clone();
+        self.made += 1;
+        let half = format!("{}_{name}", old_id.get(..12).unwrap_or_default());
+        let container = Container {
+            id: format!("{:064x}", self.made),
+            name: half.clone(),
+            replaces: Some(old_id),
+            ..old.container.clone()
+        };
+        let life = Life {
+            project: old.project.clone(),
+            container,
+            behaviour: Behaviour::created(),
+            started: Instant::now(),
+            lines: Vec::new(),
+        };
+        self.running.insert(half, life);
+        if old_removed {
+            self.running.remove(name);
         }
     }
 
