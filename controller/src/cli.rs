@@ -115,6 +115,10 @@ pub struct SourceArgs {
     #[arg(long)]
     pub allow_commands: bool,
 
+    /// Leave alone what the named services depend on
+    #[arg(long)]
+    pub no_deps: bool,
+
     /// Also remove containers whose service is no longer in the stack
     #[arg(long)]
     pub remove_orphans: bool,

@@ -10,6 +10,7 @@ mod logs;
 mod merge;
 mod plan;
 mod prepare;
+mod scope;
 mod status;
 
 use std::sync::Arc;

@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use proto::convert::facts_from_wire;
+use proto::convert::{facts_from_wire, scope_to_wire};
 use proto::event::Event;
 use proto::fault::{Fault, FaultKind};
 use proto::hello::{HostFacts, PROTOCOL, ProtocolRange, negotiate};
 use proto::id::{DeployId, HostName, PlanId, StackName};
 use proto::limits::MESSAGE_BYTES;
-use proto::plan::Plan;
+use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
 use proto::status::StackStatus;
 use proto::wire::v1 as wire;
@@ -118,21 +118,35 @@ impl Link {
     ///
     /// # Errors
     /// When the agent refuses, or does not answer.
-    pub async fn plan(&self, stage: StageId, auths: Vec<RegistryAuth>) -> Result<Plan, Fault> {
+    pub async fn plan(
+        &self,
+        stage: StageId,
+        scope: Scope,
+        auths: Vec<RegistryAuth>,
+    ) -> Result<Plan, Fault> {
+        let whole = scope == Scope::Whole;
+        let (services, no_deps) = scope_to_wire(scope);
         let request = wire::PlanRequest {
             stage: stage.to_string(),
             auths: auths.into_iter().map(Into::into).collect(),
             // Taking over a project that was started by hand is not offered yet.
             adopt: false,
-            services: Vec::new(),
-            no_deps: false,
+            services,
+            no_deps,
         };
         let mut client = self.client.clone();
         let answer = self.call("plan", PLAN, client.plan(request)).await?;
         let plan = answer
             .plan
             .ok_or_else(|| self.garbled("a plan without a plan"))?;
-        plan.try_into().map_err(|error| self.garbled(error))
+        let plan: Plan = plan.try_into().map_err(|error| self.garbled(error))?;
+        if plan.part.is_none() && !whole {
+            // It would do more than was asked for.
+            let what = format!("the agent on {} deploys whole stacks only", self.host);
+            return Err(Fault::new(FaultKind::Unsupported, what)
+                .hint("upgrade it, or name the stack without a service"));
+        }
+        Ok(plan)
     }
 
     /// Submits a plan. The same id may be sent again, as often as it takes: it runs once.

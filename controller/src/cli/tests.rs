@@ -66,6 +66,7 @@ fn flags_are_where_fingers_expect_them() {
     for words in [
         "deploy emilia",
         "deploy emilia/opq -y -d --env TAG=1 --env KEY --remove-orphans --parallel 2 --timeout 10m",
+        "deploy emilia/opq/view emilia/opq/makai --no-deps",
         "plan all -o json --fleet other.toml",
         "--fleet other.toml ps",
         "logs emilia/opq/view -f -n 100 --since 10m --until 2026-03-01T12:00:00Z -t --raw --no-prefix",

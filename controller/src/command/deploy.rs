@@ -2,6 +2,7 @@
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::DeployId;
+use proto::plan::Part;
 
 use super::follow::{self, Follow};
 use super::prepare::{self, Prepared};
@@ -14,12 +15,12 @@ use crate::render::plan::PlanView;
 use crate::render::{Screen, plan as render_plan};
 
 pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, Ended> {
-    let targets = prepare::targets(&args.source, "deploy", context).await?;
-    let supplies = prepare::gather(&targets, &args.source, context).await?;
+    let targets = prepare::targets(&args.source, context).await?;
+    let sources = prepare::gather(&targets, &args.source, context).await?;
     let places = targets.into_iter().map(|target| target.place);
     let mut screen = Screen::new(&context.terminal, kind(args.output.output), places);
     let prepared = prepare::plans(
-        supplies,
+        sources,
         &args.source,
         args.width.parallel,
         context,
@@ -69,12 +70,21 @@ fn show_plans(prepared: &[Prepared], output: Output, context: &Context) {
 
 fn question(changing: &[Prepared]) -> String {
     match changing {
-        [one] => format!("Deploy to {}?", one.place()),
+        [one] => format!("Deploy to {}?", whither(one)),
         several => {
-            let names: Vec<String> = several.iter().map(|one| one.place().to_string()).collect();
+            let names: Vec<String> = several.iter().map(whither).collect();
             format!("Deploy to these {}: {}?", several.len(), names.join(", "))
         }
     }
+}
+
+fn whither(one: &Prepared) -> String {
+    let names = |part: &Part| {
+        let services: Vec<&str> = part.services().iter().map(|name| name.as_str()).collect();
+        format!("{} (only {})", one.place(), services.join(", "))
+    };
+    let part = one.view.plan.part.as_ref();
+    part.map_or_else(|| one.place().to_string(), names)
 }
 
 /// A deploy that has its id, and what it is a deploy of.

@@ -9,8 +9,8 @@ use crate::render::plan::{FailedPlace, PlanDocument, PlanView};
 use crate::render::{Kind, Screen, plan as render_plan, tell_failures};
 
 pub(super) async fn run(args: PlanArgs, context: &Context) -> Result<Exit, Ended> {
-    let targets = prepare::targets(&args.source, "plan", context).await?;
-    let supplies = prepare::gather(&targets, &args.source, context).await?;
+    let targets = prepare::targets(&args.source, context).await?;
+    let sources = prepare::gather(&targets, &args.source, context).await?;
     let places = targets.into_iter().map(|target| target.place);
     let kind = match args.output.output {
         Output::Table => Kind::Human,
@@ -19,7 +19,7 @@ pub(super) async fn run(args: PlanArgs, context: &Context) -> Result<Exit, Ended
     };
     let mut screen = Screen::new(&context.terminal, kind, places);
     let prepared = prepare::plans(
-        supplies,
+        sources,
         &args.source,
         args.width.parallel,
         context,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::HostName;
-use proto::plan::Plan;
+use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{Context, Ended, Fleet, Target, whole_stacks};
+use super::{Context, Ended, Fleet, Target, scope};
 use crate::cli::SourceArgs;
 use crate::event::{Own, Place};
 use crate::fleet_run::{self, Reporter};
@@ -17,6 +17,12 @@ use crate::link::{Link, Supply};
 use crate::render::Screen;
 use crate::render::plan::{PlanView, changes};
 use crate::shell;
+
+/// What a plan is made from.
+pub(super) struct Source {
+    supply: Box<dyn Supply>,
+    scope: Scope,
+}
 
 /// A place whose host has answered with a plan.
 pub(super) struct Prepared {
@@ -77,13 +83,9 @@ impl Auths {
 }
 
 /// Which places a plan is for. None is an error: nobody means it.
-pub(super) async fn targets(
-    source: &SourceArgs,
-    verb: &str,
-    context: &Context,
-) -> Result<Vec<Target>, Ended> {
+pub(super) async fn targets(source: &SourceArgs, context: &Context) -> Result<Vec<Target>, Ended> {
     let targets = context.targets(&source.targets).await?;
-    whole_stacks(&targets, verb)?;
+    scope::check(&targets, source)?;
     if targets.is_empty() {
         let what = format!("{} names no stack on any host", source.targets.join(" "));
         return Err(Fault::new(FaultKind::UnknownName, what)
@@ -99,36 +101,33 @@ pub(super) async fn gather(
     targets: &[Target],
     source: &SourceArgs,
     context: &Context,
-) -> Result<Vec<(Place, Box<dyn Supply>)>, Ended> {
+) -> Result<Vec<(Place, Source)>, Ended> {
     let fleet = &context.fleet;
     fleet.run_commands(targets, source, &context.leave).await?;
-    let mut supplies = Vec::new();
+    let mut sources = Vec::new();
     for target in targets {
         let (target, env) = (target.clone(), source.env.clone());
-        let place = target.place.clone();
+        let (place, scope) = (target.place.clone(), scope::of(&target, source.no_deps));
         let supply = context
             .blocking(move |context| context.fleet.gather(&target, &env))
             .await?;
-        supplies.push((place, supply));
+        sources.push((place, Source { supply, scope }));
     }
-    Ok(supplies)
+    Ok(sources)
 }
 
 /// The plans of all places that gave one; the others have told why on the screen.
 pub(super) async fn plans(
-    supplies: Vec<(Place, Box<dyn Supply>)>,
+    sources: Vec<(Place, Source)>,
     source: &SourceArgs,
     width: u16,
     context: &Context,
     screen: &mut Screen,
 ) -> Result<Vec<Prepared>, Ended> {
-    let links = Links::new(
-        &context.fleet,
-        supplies.iter().map(|(place, _)| &place.host),
-    );
+    let links = Links::new(&context.fleet, sources.iter().map(|(place, _)| &place.host));
     let auths = Arc::new(Auths::default());
     let remove_orphans = source.remove_orphans;
-    let work = |supply: Box<dyn Supply>, reporter: Reporter| {
+    let work = |source: Source, reporter: Reporter| {
         let (links, auths, fleet) = (
             Arc::clone(&links),
             Arc::clone(&auths),
@@ -140,7 +139,7 @@ pub(super) async fn plans(
                 let link = link.await?;
                 let agent = link.facts().agent_version.clone();
                 reporter.own(Own::Connected { agent }).await;
-                let (auths, plan) = plan(&link, supply, &reporter, &auths, &fleet).await?;
+                let (auths, plan) = plan(&link, source, &reporter, &auths, &fleet).await?;
                 Ok((link, auths, plan))
             };
             match done.await {
@@ -169,7 +168,7 @@ pub(super) async fn plans(
     };
     let leave = context.leave.clone();
     let abort = async move { leave.first().await };
-    let prepared = fleet_run::run(supplies, width.into(), screen, abort, work).await;
+    let prepared = fleet_run::run(sources, width.into(), screen, abort, work).await;
     if context.leave.is_pressed() {
         return Err(Ended::Left);
     }
@@ -178,18 +177,19 @@ pub(super) async fn plans(
 
 async fn plan(
     link: &Link,
-    supply: Box<dyn Supply>,
+    source: Source,
     reporter: &Reporter,
     auths: &Auths,
     fleet: &Arc<dyn Fleet>,
 ) -> Result<(Vec<RegistryAuth>, Plan), Fault> {
+    let Source { supply, scope } = source;
     let progress = |sent, total| reporter.progress(Own::Uploading { sent, total });
     let mut warnings = supply.warnings();
     let set = supply.set_in_shell();
     let staged = link.stage(supply, &progress).await;
     let staged = staged.map_err(|fault| shell::explain(fault, &set))?;
     let auths = auths.get(fleet, staged.registries).await?;
-    let mut plan = link.plan(staged.stage, auths.clone()).await?;
+    let mut plan = link.plan(staged.stage, scope, auths.clone()).await?;
     // What was noticed here comes first: it is where the operator can do something about it.
     warnings.append(&mut plan.warnings);
     plan.warnings = warnings;

@@ -1,6 +1,7 @@
 //! Whole commands against scripted agents: deploys here, the other verbs in `other`.
 
 mod other;
+mod part;
 
 use std::ffi::OsString;
 use std::time::Duration;

@@ -186,14 +186,25 @@ impl FakeFleet {
 impl Fleet for FakeFleet {
     fn targets(&self, words: &[String]) -> Result<Vec<Target>, Fault> {
         let all = words.is_empty() || words == ["all"];
-        let named = |host: &HostName| all || words.iter().any(|word| word == host.as_str());
-        let hosts = self.hosts.iter().filter(|(host, _)| named(host));
-        Ok(hosts
-            .map(|(host, _)| Target {
-                place: place(&format!("{host}/opq")),
-                services: Vec::new(),
-            })
-            .collect())
+        let target = |host: &HostName, service: Option<&str>| Target {
+            place: place(&format!("{host}/opq")),
+            services: service
+                .into_iter()
+                .map(|name| name.parse().unwrap())
+                .collect(),
+        };
+        let named = |host: &HostName, word: &String| {
+            let (stack, service) = (format!("{host}/opq"), format!("{host}/opq/"));
+            match word.strip_prefix(&service) {
+                Some(service) => Some(target(host, Some(service))),
+                None => (*word == stack || word == host.as_str()).then(|| target(host, None)),
+            }
+        };
+        let on = |host: &HostName| match all {
+            true => vec![target(host, None)],
+            false => words.iter().filter_map(|word| named(host, word)).collect(),
+        };
+        Ok(self.hosts.iter().flat_map(|(host, _)| on(host)).collect())
     }
 
     fn dial(&self, host: &HostName) -> Result<Arc<dyn Dial>, Fault> {

@@ -1,7 +1,10 @@
 //! Shows what a deploy would do, and why: as a table for people, as JSON for machines.
 
+use std::collections::BTreeSet;
+
 use proto::fault::Fault;
-use proto::plan::{Action, Change, ImagePlan, Plan, ServicePlan};
+use proto::id::ServiceName;
+use proto::plan::{Action, Change, ImagePlan, Part, Plan, ServicePlan};
 use serde::Serialize;
 
 use super::words;
@@ -80,7 +83,8 @@ fn header(view: &PlanView) -> Line {
 
 fn body(view: &PlanView) -> Vec<Line> {
     let plan = &view.plan;
-    let mut lines = services(plan);
+    let mut lines: Vec<Line> = plan.part.iter().map(part).collect();
+    lines.extend(services(plan));
     lines.extend(images(plan));
     lines.extend(files(plan));
     lines.extend(orphans(plan, view.remove_orphans));
@@ -88,6 +92,24 @@ fn body(view: &PlanView) -> Vec<Line> {
     lines.extend(plan.warnings.iter().map(warning));
     lines.push(total(view));
     lines
+}
+
+/// That most of the stack stays as it is must not be missed.
+fn part(part: &Part) -> Line {
+    let join = |names: &BTreeSet<ServiceName>| {
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        names.join(", ")
+    };
+    let mut text = format!("  only {}", join(&part.named));
+    if !part.needed.is_empty() {
+        let depend = if part.named.len() == 1 {
+            "it depends"
+        } else {
+            "they depend"
+        };
+        text.push_str(&format!(" and what {depend} on: {}", join(&part.needed)));
+    }
+    Line::new().toned(Tone::Strong, text)
 }
 
 fn services(plan: &Plan) -> Vec<Line> {

@@ -4,7 +4,7 @@ use proto::event::ContainerState;
 use proto::event::Health;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{PlanId, RevisionId};
-use proto::plan::{Action, Change, FilePlan, ImagePlan, OrphanPlan, Plan, ServicePlan};
+use proto::plan::{Action, Change, FilePlan, ImagePlan, OrphanPlan, Part, Plan, ServicePlan};
 use proto::status::{ContainerStatus, StackStatus};
 
 use super::plan::{PlanView, changes};
@@ -190,6 +190,28 @@ fn plans_are_shown_once_and_name_everything() {
         view("leilani/opq", plan(), true),
     ];
     insta::assert_snapshot!(joined(&plan::lines(&views)));
+}
+
+#[test]
+fn a_plan_for_some_services_says_so_first() {
+    let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+    let part = |named: &[&str], needed: &[&str]| Plan {
+        part: Some(Part {
+            named: names(named),
+            needed: names(needed),
+        }),
+        ..plan()
+    };
+    let first = |plan: Plan| plan::lines(&[view("emilia/opq", plan, false)])[1].to_string();
+    assert_eq!(
+        first(part(&["view"], &["mongo"])),
+        "  only view and what it depends on: mongo"
+    );
+    assert_eq!(
+        first(part(&["view", "makai"], &["mongo", "health"])),
+        "  only makai, view and what they depend on: health, mongo"
+    );
+    assert_eq!(first(part(&["view"], &[])), "  only view");
 }
 
 #[test]
