@@ -6,5 +6,6 @@ mod deploys;
 mod hosts;
 mod identities;
 mod leaving;
+mod one_service;
 mod several_hosts;
 mod world;
