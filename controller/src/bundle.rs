@@ -14,7 +14,7 @@ use proto::stack::{ShippedFile, StackSpec};
 use crate::dotenv::DotEnv;
 use crate::fleet::{FILE_NAME, Fleet};
 use crate::shell::Shell;
-use crate::stack::{Layout, StackError, open_regular};
+use crate::stack::{Layout, Outside, StackError, open_regular};
 use crate::target::Selection;
 
 mod digest;
@@ -184,7 +184,12 @@ impl Bundle {
     ///
     /// # Errors
     /// When the stack is not in order, or has files that cannot be shipped.
-    pub fn new(fleet: &Fleet, selection: &Selection, shell: &Shell) -> Result<Self, BundleError> {
+    pub fn new(
+        fleet: &Fleet,
+        selection: &Selection,
+        outside: Outside<'_>,
+    ) -> Result<Self, BundleError> {
+        let shell = outside.shell;
         let found = fleet
             .host(&selection.host)
             .zip(fleet.stack(&selection.stack));
@@ -192,7 +197,7 @@ impl Bundle {
             let (host, stack) = (selection.host.to_string(), selection.stack.to_string());
             return Err(BundleError::NotThere(host, stack));
         };
-        let layout = Layout::read(stack, host.env.get(&stack.name), shell)?;
+        let layout = Layout::read(stack, host.env.get(&stack.name), outside)?;
         let mut gatherer = Gatherer::new(&layout.folder)?;
         for named in layout.compose_files.iter().chain(&layout.env_file) {
             gatherer.file(named)?;

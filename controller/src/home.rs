@@ -100,6 +100,13 @@ impl Home {
             path: self.config.join("fleets").join(fingerprint.as_str()),
         }
     }
+
+    /// Where it is remembered which programs one fleet may run here.
+    #[must_use]
+    pub fn confirmed_programs(&self, fingerprint: &Fingerprint) -> PathBuf {
+        let fleet = self.state.join("fleets").join(fingerprint.as_str());
+        fleet.join("programs")
+    }
 }
 
 /// `fleets/<fingerprint>/`: what this workstation holds for one fleet.

@@ -38,6 +38,7 @@ pub mod passphrase;
 pub mod pki;
 pub mod private;
 pub mod process;
+pub mod programs;
 pub mod render;
 pub mod shell;
 pub mod stack;

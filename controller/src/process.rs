@@ -12,8 +12,12 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+mod family;
 #[cfg(test)]
 mod tests;
+mod tool;
+
+pub(crate) use tool::{Told, Tool, run_tool};
 
 /// How long pipes may stay open after the program itself has ended, because a child of it holds them.
 const GRACE: Duration = Duration::from_millis(500);
@@ -56,6 +60,9 @@ pub enum ProcessError {
     /// It was ended.
     #[error("it printed more than {0} bytes and was ended")]
     TooMuch(usize),
+    /// It was ended.
+    #[error("it was ended because the command was left")]
+    Left,
     /// It could not be started or listened to.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -167,11 +174,16 @@ impl Group {
         self.0 = None;
     }
 
-    fn kill(&mut self) {
-        if let Some(group) = self.0.take() {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
             // It may have ended in this moment.
-            kill_process_group(group, Signal::KILL).ok();
+            kill_process_group(group, signal).ok();
         }
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.release();
     }
 }
 

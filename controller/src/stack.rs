@@ -10,6 +10,7 @@ use proto::stack::Value;
 use crate::dotenv::DotEnv;
 use crate::fleet::value::Env;
 use crate::fleet::{Profile, Stack};
+use crate::programs::Printed;
 use crate::shell::Shell;
 
 mod error;
@@ -20,7 +21,7 @@ mod tests;
 mod values;
 
 pub use error::StackError;
-pub use values::ValueError;
+pub use values::{ValueError, commands};
 
 /// Larger than any `.env` or Compose file that is read here.
 const TEXT_BYTES: u64 = 8 * 1024 * 1024;
@@ -46,6 +47,15 @@ pub struct Layout {
     pub warnings: Vec<String>,
 }
 
+/// What values may come from besides `fleet.toml` and files.
+#[derive(Debug, Clone, Copy)]
+pub struct Outside<'a> {
+    /// The operator's shell.
+    pub shell: &'a Shell,
+    /// What programs have printed.
+    pub printed: &'a Printed,
+}
+
 /// A path, and who named it; the second is for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
@@ -60,13 +70,17 @@ impl Layout {
     ///
     /// # Errors
     /// When Compose could not be started from it, or a value cannot be had.
-    pub fn read(stack: &Stack, host_env: Option<&Env>, shell: &Shell) -> Result<Self, StackError> {
+    pub fn read(
+        stack: &Stack,
+        host_env: Option<&Env>,
+        outside: Outside<'_>,
+    ) -> Result<Self, StackError> {
         let folder = absolute(&stack.path);
         if !folder.is_dir() {
             let stack = stack.name.clone();
             return Err(StackError::NoFolder { stack, folder });
         }
-        let values = values::resolve(stack, host_env, shell)?;
+        let values = values::resolve(stack, host_env, outside)?;
         let env_file = files::env_file(stack, &folder);
         let dotenv = match &env_file {
             Some(named) => read_dotenv(&folder, named, &values)?,

@@ -13,7 +13,8 @@ use proto::registry::RegistryAuth;
 use proto::stack::{ShippedFile, StackSpec};
 
 use crate::bundle::Bundle;
-use crate::command::{Fleet, Target};
+use crate::cli::SourceArgs;
+use crate::command::{Ended, Fleet, Leave, Target};
 use crate::error::Failure;
 use crate::event::Place;
 use crate::exit::Exit;
@@ -21,7 +22,9 @@ use crate::home::Home;
 use crate::identity::{OperatorIdentity, load_operator, read_ca};
 use crate::link::{BoxedIo, Dial, Supply};
 use crate::pki::FleetCa;
+use crate::programs::{Confirmed, Programs, Wanted};
 use crate::shell::Shell;
+use crate::stack::{Outside, commands};
 use crate::start::{Admin, Parts};
 use crate::target::{self, Selection};
 use crate::terminal::Terminal;
@@ -73,10 +76,12 @@ impl Workstation {
 }
 
 impl Parts for Workstation {
-    fn fleet(&self, file: Option<&Path>, _: &Terminal) -> Result<Arc<dyn Fleet>, Fault> {
+    fn fleet(&self, file: Option<&Path>, terminal: &Terminal) -> Result<Arc<dyn Fleet>, Fault> {
         let file = self.fleet_file(file)?;
+        let fleet = fleet::Fleet::load(&file)?;
         Ok(Arc::new(LocalFleet {
-            fleet: fleet::Fleet::load(&file)?,
+            programs: Programs::new(fleet.root.clone(), terminal.clone()),
+            fleet,
             home: Home::from_environment()?,
             variables: self.variables.clone(),
             docker_config: self.docker_config(),
@@ -111,6 +116,7 @@ struct LocalFleet {
     variables: BTreeMap<String, String>,
     docker_config: PathBuf,
     identity: OnceLock<Credentials>,
+    programs: Programs,
 }
 
 impl LocalFleet {
@@ -122,6 +128,19 @@ impl LocalFleet {
         let operator = load_operator(&self.home, &ca)?;
         // Two threads may have read the same files; either reading will do.
         Ok(self.identity.get_or_init(|| Credentials { ca, operator }))
+    }
+
+    /// The programs that values of `targets` come from.
+    fn wanted(&self, targets: &[Target], env: &[String]) -> Result<Vec<Wanted>, Fault> {
+        let shell = Shell::new(self.variables.clone(), env)?;
+        let mut all = Vec::new();
+        for Target { place, .. } in targets {
+            let host = self.fleet.host(&place.host);
+            if let Some((host, stack)) = host.zip(self.fleet.stack(&place.stack)) {
+                all.extend(commands(stack, host.env.get(&stack.name), &shell));
+            }
+        }
+        Ok(Wanted::each_once(all))
     }
 }
 
@@ -150,6 +169,27 @@ impl Fleet for LocalFleet {
         }))
     }
 
+    fn run_commands<'a>(
+        &'a self,
+        targets: &'a [Target],
+        source: &'a SourceArgs,
+        leave: &'a Leave,
+    ) -> BoxFuture<'a, Result<(), Ended>> {
+        async move {
+            let wanted = self.wanted(targets, &source.env)?;
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            // Who has no identity here would be asked for passwords in vain.
+            let fingerprint = self.identity()?.ca.fingerprint();
+            let confirmed = Confirmed::new(self.home.confirmed_programs(&fingerprint));
+            self.programs
+                .run(wanted, &confirmed, source.allow_commands, leave)
+                .await
+        }
+        .boxed()
+    }
+
     fn gather(&self, target: &Target, env: &[String]) -> Result<Box<dyn Supply>, Fault> {
         let Place { host, stack } = target.place.clone();
         let entry = self.fleet.host(&host).ok_or_else(|| unknown(&host))?;
@@ -165,7 +205,11 @@ impl Fleet for LocalFleet {
             stack,
             service: None,
         };
-        Ok(Box::new(Bundle::new(&self.fleet, &selection, &shell)?))
+        let outside = Outside {
+            shell: &shell,
+            printed: &self.programs.printed(),
+        };
+        Ok(Box::new(Bundle::new(&self.fleet, &selection, outside)?))
     }
 
     fn auths<'a>(

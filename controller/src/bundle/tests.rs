@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proto::limits::{BUNDLE_BYTES, BUNDLE_FILES};
 
 use super::*;
+use crate::programs::Printed;
 
 struct Place {
     dir: tempfile::TempDir,
@@ -56,7 +57,8 @@ impl Place {
             stack: "opq".parse().unwrap(),
             service: None,
         };
-        Bundle::new(&self.fleet, &selection, shell)
+        let printed = &Printed::default();
+        Bundle::new(&self.fleet, &selection, Outside { shell, printed })
     }
 
     /// What the operator would read when Compose names `path`.

@@ -12,6 +12,7 @@ use crate::fleet::Fleet;
 struct Place {
     dir: tempfile::TempDir,
     fleet: Fleet,
+    printed: Printed,
 }
 
 impl Place {
@@ -27,13 +28,19 @@ impl Place {
              [stacks.opq]\npath = \"opq\"\n{stack}\n"
         );
         let fleet = Fleet::parse(&dir.path().join("fleet.toml"), &text).unwrap();
-        Self { dir, fleet }
+        let printed = Printed::default();
+        Self {
+            dir,
+            fleet,
+            printed,
+        }
     }
 
     fn read(&self, shell: &Shell) -> Result<Layout, StackError> {
         let stack = &self.fleet.stacks[0];
         let host_env = self.fleet.hosts[0].env.get(&stack.name);
-        Layout::read(stack, host_env, shell)
+        let printed = &self.printed;
+        Layout::read(stack, host_env, Outside { shell, printed })
     }
 
     fn layout(&self) -> Layout {
@@ -178,6 +185,39 @@ fn a_secret_given_by_hand_stays_secret() {
         value(&place.read(&shell).unwrap(), "DB"),
         ("hunter22", true)
     );
+}
+
+#[test]
+fn what_a_command_printed_is_a_value_and_secret_unless_said_otherwise() {
+    let stack = "[stacks.opq.env]\nDB = { command = [\"pass\", \"db\"] }\n\
+                 OPEN = { command = [\"pass\", \"open\"], secret = false }";
+    let mut place = Place::new(stack, &[("opq/compose.yaml", COMPOSE)]);
+    for word in ["db", "open"] {
+        let argv = ["pass", word].map(str::to_owned).into();
+        place.printed.insert(argv, format!("{word} $1").into());
+    }
+    let layout = place.layout();
+    assert_eq!(value(&layout, "DB"), ("db $1", true));
+    assert_eq!(value(&layout, "OPEN"), ("open $1", false));
+    assert!(!format!("{:?}{:?}", place.printed, layout.values).contains("db $1"));
+}
+
+#[test]
+fn only_commands_whose_value_is_used_are_to_be_run() {
+    let stack = "inherit = [\"D\"]\n[stacks.opq.env]\nZ = { command = [\"z\"] }\n\
+                 A = { command = [\"a\"] }\nB = { command = [\"b\"] }\nC = \"c\"\n\
+                 D = { command = [\"d\"] }\n[hosts.h.env.opq]\nA = \"here\"\nC = { command = [\"c\"] }";
+    let place = Place::new(stack, &[]);
+    let names = |vars: &[(&str, &str)], args: &[&str]| -> Vec<String> {
+        let vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let shell = Shell::new(vars.collect(), &args).unwrap();
+        let (stack, host) = (&place.fleet.stacks[0], &place.fleet.hosts[0]);
+        let all = commands(stack, host.env.get(&stack.name), &shell);
+        all.into_iter().map(|(argv, ..)| argv.concat()).collect()
+    };
+    assert_eq!(names(&[("A", "1"), ("B", "1")], &[]), ["z", "b", "d", "c"]);
+    assert_eq!(names(&[("D", "1"), ("B", "1")], &["B", "Z=0"]), ["c"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::limits::{VALUE_BYTES, VALUES_BYTES};
 use proto::stack::{InvalidValue, Value, VarName};
 
-use super::open_regular;
+use super::{Outside, open_regular};
 use crate::fleet::value::{Env, ValueSource, ValueSpec};
 use crate::fleet::{FILE_NAME, Stack};
 use crate::shell::Shell;
@@ -41,10 +41,8 @@ pub enum ValueError {
         /// Who says so.
         line: usize,
     },
-    /// `{ command = … }`.
-    #[error(
-        "the value of {name} comes from a command, which is not available yet ({FILE_NAME} line {line})"
-    )]
+    /// `{ command = … }`, and nobody has run it.
+    #[error("the value of {name} comes from a command that was not run ({FILE_NAME} line {line})")]
     Command {
         /// Whose value.
         name: VarName,
@@ -68,7 +66,12 @@ pub enum ValueError {
 
 impl From<ValueError> for Fault {
     fn from(error: ValueError) -> Self {
-        let mut fault = Self::new(FaultKind::InvalidStack, error.to_string());
+        let kind = match error {
+            // Commands are run before any value is looked up.
+            ValueError::Command { .. } => FaultKind::Internal,
+            _ => FaultKind::InvalidStack,
+        };
+        let mut fault = Self::new(kind, error.to_string());
         if let Some(source) = std::error::Error::source(&error) {
             fault = fault.because(source);
         }
@@ -77,49 +80,76 @@ impl From<ValueError> for Fault {
                 "a relative path starts at the folder of {FILE_NAME}"
             )),
             ValueError::NotSet { from, .. } => fault.hint(format!("set {from} in the shell")),
-            // By way of the environment: an argument could be read by every user of the machine.
-            ValueError::Command { name, .. } => fault.hint(format!(
-                "until then, run it in the shell: {name}=\"$(COMMAND)\" controller … --env {name}"
-            )),
             ValueError::TooMuch { largest, .. } => {
                 let show = |(name, size): &(VarName, usize)| format!("{size:>9}  {name}");
                 fault.output(largest.iter().map(show))
             }
-            ValueError::Invalid(_) => fault,
+            ValueError::Command { .. } | ValueError::Invalid(_) => fault,
         }
     }
 }
 
-/// The stack's values for a host, sorted by name. Of several sources for one name the nearest to the
-/// operator wins: `--env`, then `inherit`, then the host's own, then the stack's.
-pub(super) fn resolve(
+/// Which source each name has: what was given by hand, and where `fleet.toml` takes the others from.
+struct Sources<'a> {
+    specs: BTreeMap<&'a VarName, &'a ValueSpec>,
+    given: BTreeMap<&'a VarName, &'a str>,
+}
+
+impl<'a> Sources<'a> {
+    /// Of several sources for one name the nearest to the operator wins: `--env`, then `inherit`, then the
+    /// host's own, then the stack's.
+    fn of(stack: &'a Stack, host_env: Option<&'a Env>, shell: &'a Shell) -> Self {
+        let mut specs: BTreeMap<&VarName, &ValueSpec> = stack.env.iter().collect();
+        specs.extend(host_env.into_iter().flatten());
+        let mut given: BTreeMap<&VarName, &str> = BTreeMap::new();
+        for name in &stack.inherit {
+            given.extend(shell.get(name.as_str()).map(|text| (name, text)));
+        }
+        let named = shell.named().iter();
+        given.extend(named.map(|(name, text)| (name, text.as_str())));
+        Self { specs, given }
+    }
+
+    /// What was given by hand is not looked up as well: a missing file or variable does not matter then.
+    fn looked_up(&self) -> impl Iterator<Item = (&'a VarName, &'a ValueSpec)> {
+        let specs = self.specs.iter().map(|(name, spec)| (*name, *spec));
+        specs.filter(|(name, _)| !self.given.contains_key(name))
+    }
+}
+
+/// The commands that values of `stack` come from on a host whose own values are `host_env`, each with a value's
+/// name and line, in the order of the file.
+#[must_use]
+pub fn commands(
     stack: &Stack,
     host_env: Option<&Env>,
     shell: &Shell,
+) -> Vec<(Vec<String>, VarName, usize)> {
+    let sources = Sources::of(stack, host_env, shell);
+    let command = |(name, spec): (&VarName, &ValueSpec)| match &spec.source {
+        ValueSource::Command(argv) => Some((argv.clone(), name.clone(), spec.line)),
+        _ => None,
+    };
+    let mut commands: Vec<_> = sources.looked_up().filter_map(command).collect();
+    commands.sort_by_key(|(_, _, line)| *line);
+    commands
+}
+
+/// The stack's values for a host, sorted by name.
+pub(super) fn resolve(
+    stack: &Stack,
+    host_env: Option<&Env>,
+    outside: Outside<'_>,
 ) -> Result<Vec<Value>, ValueError> {
-    let mut specs: BTreeMap<&VarName, &ValueSpec> = stack.env.iter().collect();
-    specs.extend(host_env.into_iter().flatten());
-
-    let mut texts: BTreeMap<&VarName, &str> = BTreeMap::new();
-    for name in &stack.inherit {
-        texts.extend(shell.get(name.as_str()).map(|text| (name, text)));
-    }
-    texts.extend(
-        shell
-            .named()
-            .iter()
-            .map(|(name, text)| (name, text.as_str())),
-    );
-
+    let sources = Sources::of(stack, host_env, outside.shell);
     let mut values = Vec::new();
-    // What was given by hand is not looked up as well: a missing file or variable does not matter then.
-    for (name, spec) in specs.iter().filter(|(name, _)| !texts.contains_key(*name)) {
-        let text = look_up(name, spec, shell)?;
-        values.push(Value::new((*name).clone(), text, spec.secret)?);
+    for (name, spec) in sources.looked_up() {
+        let text = look_up(name, spec, outside)?;
+        values.push(Value::new(name.clone(), text, spec.secret)?);
     }
-    for (name, text) in texts {
+    for (name, text) in sources.given {
         // A secret stays one wherever its value comes from this time.
-        let secret = specs.get(name).is_some_and(|spec| spec.secret);
+        let secret = sources.specs.get(name).is_some_and(|spec| spec.secret);
         values.push(Value::new(name.clone(), text.to_owned(), secret)?);
     }
     values.sort_by(|a, b| a.name.cmp(&b.name));
@@ -127,20 +157,23 @@ pub(super) fn resolve(
     Ok(values)
 }
 
-fn look_up(name: &VarName, spec: &ValueSpec, shell: &Shell) -> Result<String, ValueError> {
+fn look_up(name: &VarName, spec: &ValueSpec, outside: Outside<'_>) -> Result<String, ValueError> {
     let line = spec.line;
     let name = || name.clone();
     match &spec.source {
         ValueSource::Text(text) => Ok(text.clone()),
         ValueSource::Env(from) => {
-            let set = shell.get(from).map(str::to_owned);
+            let set = outside.shell.get(from).map(str::to_owned);
             set.ok_or_else(|| ValueError::NotSet {
                 name: name(),
                 from: from.clone(),
                 line,
             })
         }
-        ValueSource::Command(_) => Err(ValueError::Command { name: name(), line }),
+        ValueSource::Command(argv) => {
+            let text = outside.printed.get(argv).map(str::to_owned);
+            text.ok_or_else(|| ValueError::Command { name: name(), line })
+        }
         ValueSource::File(path) => match read_value(path) {
             Ok(Content::Text(text)) => Ok(text),
             Ok(Content::TooLong(size)) => {
