@@ -13,15 +13,16 @@ use proto::stack::{ShippedFile, StackSpec};
 
 use crate::dotenv::DotEnv;
 use crate::fleet::{FILE_NAME, Fleet};
-use crate::shell::Shell;
 use crate::stack::{Layout, Outside, StackError, open_regular};
 use crate::target::Selection;
 
 mod digest;
 mod gather;
 mod limits;
+mod references;
 #[cfg(test)]
 mod tests;
+mod unused;
 
 use gather::Gatherer;
 
@@ -229,6 +230,7 @@ impl Bundle {
             dotenv: layout.dotenv,
         };
         bundle.take(gatherer)?;
+        bundle.warn_of_shell(shell);
         Ok(bundle)
     }
 
@@ -243,32 +245,6 @@ impl Bundle {
             gatherer.wanted(path, "the Compose files")?;
         }
         self.take(gatherer)
-    }
-
-    /// Of `names`, those that the operator's shell sets to something else than what the deploy will use:
-    /// plain Compose would have taken them from there.
-    pub fn only_in_shell<'n>(
-        &self,
-        shell: &Shell,
-        names: impl IntoIterator<Item = &'n str>,
-    ) -> Vec<&'n str> {
-        let used = |name: &str| {
-            let value = self
-                .spec
-                .values
-                .iter()
-                .find(|value| value.name.as_str() == name);
-            let value = value.map(|value| value.text.as_str());
-            // Compose itself sets this one from `-p`.
-            let project = (name == "COMPOSE_PROJECT_NAME").then(|| self.spec.project.as_str());
-            value
-                .or(project)
-                .or_else(|| self.dotenv.get(name).ok().flatten())
-        };
-        names
-            .into_iter()
-            .filter(|name| shell.get(name).is_some_and(|set| used(name) != Some(set)))
-            .collect()
     }
 
     /// Hashes what was gathered and is new.

@@ -10,6 +10,7 @@ use proto::limits::{BUNDLE_BYTES, BUNDLE_FILES};
 
 use super::*;
 use crate::programs::Printed;
+use crate::shell::Shell;
 
 struct Place {
     dir: tempfile::TempDir,
@@ -300,6 +301,37 @@ fn variables_left_in_the_shell_are_named() {
         bundle.only_in_shell(&shell, names),
         ["PORT", "OTHER", "HOME"]
     );
+}
+
+#[test]
+fn a_plan_says_which_variables_were_left_in_the_shell() {
+    let compose = "a: ${TAG:-$PORT} $HOME $PWD $UNSET $SAME\n# $COMMENT\n";
+    let files = [
+        ("compose.yaml", compose),
+        (".env", "SAME=x\n"),
+        ("more/db.yml", "b: $DB\n"),
+        ("run.sh", "echo $SCRIPT"),
+    ];
+    let place = Place::new("ship = [\"more\", \"run.sh\"]", &files);
+    let names = [
+        "TAG", "PORT", "HOME", "PWD", "COMMENT", "DB", "SCRIPT", "OTHER",
+    ];
+    let vars = names.map(|name| (name.to_owned(), "canary".to_owned()));
+    let same = ("SAME".to_owned(), "x".to_owned());
+    let vars: BTreeMap<_, _> = vars.into_iter().chain([same]).collect();
+    let warnings = |args: &[&str]| {
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let shell = Shell::new(vars.clone(), &args).unwrap();
+        place.read_with(&shell).unwrap().warnings
+    };
+    assert_eq!(
+        warnings(&[]),
+        [
+            "set in the shell but not used: DB, PORT, TAG (take one with --env DB, or add it to `inherit`)"
+        ]
+    );
+    assert!(warnings(&["DB", "PORT", "TAG"]).is_empty());
+    assert!(place.read().unwrap().warnings.is_empty());
 }
 
 #[test]
