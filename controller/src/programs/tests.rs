@@ -1,5 +1,7 @@
 //! Programs that are asked about, run once, and told apart when they fail.
 
+mod verbs;
+
 use std::fs;
 
 use super::*;
