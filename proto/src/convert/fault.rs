@@ -74,21 +74,61 @@ fn code(kind: FaultKind) -> Code {
     }
 }
 
-/// A status that carries the whole fault in its details.
+/// Bytes of a fault in a header. HTTP/2 peers refuse headers over 16 KiB; base64 makes these 12 KiB, and the sentence
+/// travels once more beside them.
+const DETAIL_BYTES: usize = 9 * 1024;
+/// Bytes of the sentence: three times as many where each has to be escaped.
+const WHAT_BYTES: usize = 1024;
+/// Bytes of the causes.
+const CAUSES_BYTES: usize = 2048;
+/// Bytes of the hints; what is left is for the output.
+const HINTS_BYTES: usize = 1024;
+/// Bytes that an entry takes beside its text.
+const ENTRY_BYTES: usize = 4;
+/// Where a text was cut.
+const MARK: &str = "…";
+
+/// A status that carries the fault in its details. A fault too long for a header keeps its sentence, its outermost
+/// causes, its first hints and the end of its output.
 #[must_use]
 pub fn fault_to_status(fault: Fault) -> Status {
-    let (code, what) = (code(fault.kind), fault.what.clone());
+    let code = code(fault.kind);
     let mut detail = wire::Fault::from(fault);
-    // Details travel in a header, and HTTP/2 peers bound those: 16 KiB here with room for base64.
-    let mut room = 8 * 1024_usize;
+    let mut room = DETAIL_BYTES - 2 * ENTRY_BYTES;
+    shorten(&mut detail.what, WHAT_BYTES);
+    room -= detail.what.len();
+    room -= keep_first(&mut detail.causes, CAUSES_BYTES);
+    room -= keep_first(&mut detail.hints, HINTS_BYTES);
     detail.output.reverse();
-    detail.output.retain(|line| {
-        let fits = line.len() <= room;
-        room = room.saturating_sub(line.len());
-        fits
-    });
+    keep_first(&mut detail.output, room);
     detail.output.reverse();
+    let what = detail.what.clone();
     Status::with_details(code, what, detail.encode_to_vec().into())
+}
+
+/// Keeps the entries at the beginning that fit together, the last of them shortened; answers how much they take.
+fn keep_first(entries: &mut Vec<String>, most: usize) -> usize {
+    let mut taken = 0;
+    entries.retain_mut(|entry| {
+        let room = most.saturating_sub(taken + ENTRY_BYTES);
+        if room < MARK.len() {
+            return false;
+        }
+        shorten(entry, room);
+        taken += entry.len() + ENTRY_BYTES;
+        true
+    });
+    taken
+}
+
+/// Cuts a text at a whole character; an ellipsis marks the cut.
+fn shorten(text: &mut String, most: usize) {
+    if text.len() <= most {
+        return;
+    }
+    let end = text.floor_char_boundary(most.saturating_sub(MARK.len()));
+    text.truncate(end);
+    text.push_str(MARK);
 }
 
 /// The fault inside a status, or `None` when the status came from somewhere else (the transport, a proxy).

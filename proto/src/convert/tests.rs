@@ -188,3 +188,32 @@ fn a_status_from_elsewhere_has_no_fault() {
         None
     );
 }
+
+#[test]
+fn a_fault_of_any_size_fits_a_header() {
+    let long = "é".repeat(20_000);
+    let many = || (0..10_000).map(|n| format!("{n}"));
+    let mut faults = vec![
+        Fault::new(FaultKind::Failed, long.clone()),
+        Fault::new(FaultKind::Failed, "f")
+            .cause(long.clone())
+            .hint(long.clone()),
+        Fault::new(FaultKind::Failed, "f").output(vec![String::new(); 100_000]),
+        Fault::new(FaultKind::Failed, "f").output([long.clone(), "the last".to_owned()]),
+    ];
+    let mut crowded = Fault::new(FaultKind::Failed, long).output(many());
+    crowded.causes.extend(many());
+    crowded.hints.extend(many());
+    faults.push(crowded);
+    for fault in faults {
+        let status = fault_to_status(fault.clone());
+        // As base64, and with every byte of the sentence escaped.
+        let header = status.details().len() * 4 / 3 + status.message().len() * 3;
+        assert!(header < 16 * 1024, "{header}");
+        let back = fault_from_status(&status).unwrap();
+        assert!(fault.what.starts_with(back.what.trim_end_matches('…')));
+        assert_eq!(back.causes.is_empty(), fault.causes.is_empty());
+        assert_eq!(back.hints.is_empty(), fault.hints.is_empty());
+        assert_eq!(back.output.last(), fault.output.last());
+    }
+}
