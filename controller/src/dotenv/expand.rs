@@ -1,7 +1,10 @@
 //! Escapes and `${…}` references inside a `.env` value.
 
+use proto::limits::VALUE_BYTES;
+
 /// Deeper than anyone writes; keeps a hostile file from exhausting the stack.
 const DEPTH: usize = 16;
+const TOO_LONG: &str = "is longer than 131072 bytes, the most an environment takes";
 const BAD: &str = "has a `$` that begins no reference; a plain one is written `$$`";
 
 /// Undoes the escapes of a double-quoted value; `\$` becomes `$$`, which [`expand`] reads as one `$`.
@@ -66,6 +69,10 @@ fn expand_at(
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
+        // A few lines that each say the one before twice would fill the memory.
+        if out.len() > VALUE_BYTES {
+            return Err(TOO_LONG);
+        }
         out.push_str(before);
         if let Some(after) = after.strip_prefix('$') {
             out.push('$');
@@ -81,6 +88,9 @@ fn expand_at(
         }
     }
     out.push_str(rest);
+    if out.len() > VALUE_BYTES {
+        return Err(TOO_LONG);
+    }
     Ok(out)
 }
 

@@ -105,3 +105,20 @@ proptest! {
         prop_assert!(read.defines("L"));
     }
 }
+
+#[test]
+fn lines_that_double_each_other_do_not_fill_the_memory() {
+    for reference in ["$K$K", "\"${NONE:-$K$K}\""] {
+        let lines = |count| format!("K=0123456789\n{}", format!("K={reference}\n").repeat(count));
+        let length = |count| {
+            read(&lines(count))
+                .get("K")
+                .map(|value| value.map(str::len))
+                .unwrap()
+        };
+        assert_eq!(length(13), Some(81_920));
+        let said = read(&lines(14)).get("K").unwrap_err().to_string();
+        assert!(said.contains("longer than 131072 bytes"), "{said}");
+        assert!(length(60).is_none_or(|length| length <= 131_072));
+    }
+}
