@@ -1,6 +1,7 @@
 //! Both authorities in one file: certificates in clear, keys as PKCS#8 encrypted by a passphrase.
 
-use pkcs8::pkcs5::{pbes2, scrypt};
+use pkcs8::pkcs5::pbes2::Kdf;
+use pkcs8::pkcs5::{EncryptionScheme, pbes2, scrypt};
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
 use proto::id::FleetName;
 use rcgen::KeyPair;
@@ -16,6 +17,10 @@ const WHAT: &str = "the authorities' file";
 const KEY_TAG: &str = "ENCRYPTED PRIVATE KEY";
 /// 16 MiB and five passes, a quarter of a second: OpenSSL refuses to read keys that want 32 MiB or more.
 const SCRYPT: (u8, u32, u32) = (14, 8, 5);
+/// The most memory that opening a key may take, in bytes: 16 times what ours take.
+const DEAREST_MEMORY: u64 = 256 * 1024 * 1024;
+/// The most work: bytes that scrypt goes through, and rounds of PBKDF2, which `openssl pkcs8` may have chosen.
+const DEAREST_WORK: (u64, u32) = (4 * 1024 * 1024 * 1024, 10_000_000);
 
 /// Both authorities, unlocked: whoever holds this can sign.
 pub struct Authorities {
@@ -124,10 +129,29 @@ fn encrypt(key: &KeyPair, passphrase: &Passphrase) -> Result<String, PkiError> {
 fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<KeyPair, PkiError> {
     let sealed = EncryptedPrivateKeyInfoRef::try_from(der)
         .map_err(|error| PkiError::unreadable(WHAT, error))?;
+    if !is_affordable(&sealed.encryption_algorithm) {
+        let why = "a key wants more memory or time to be opened than any of ours";
+        return Err(PkiError::unreadable(WHAT, why));
+    }
     // A wrong passphrase shows as bad padding or, once in 256 times, as a plain text that is no key.
     let plain = sealed
         .decrypt(passphrase.expose())
         .map_err(|_| PkiError::WrongPassphrase)?;
     let plain = PrivatePkcs8KeyDer::from(plain.as_bytes());
     KeyPair::try_from(&plain).map_err(|_| PkiError::WrongPassphrase)
+}
+
+/// The file itself says what its keys cost to open; a damaged one must not take the machine.
+fn is_affordable(scheme: &EncryptionScheme) -> bool {
+    match scheme.pbes2().map(|scheme| &scheme.kdf) {
+        Some(Kdf::Scrypt(cost)) => {
+            let memory = cost
+                .cost_parameter
+                .saturating_mul(128 * u64::from(cost.block_size));
+            let work = memory.saturating_mul(cost.parallelization.into());
+            memory <= DEAREST_MEMORY && work <= DEAREST_WORK.0
+        }
+        Some(Kdf::Pbkdf2(cost)) => cost.iteration_count <= DEAREST_WORK.1,
+        _ => false,
+    }
 }
