@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest that Go has: 63 bits of nanoseconds. What is added up from durations then has room.
+const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
+
 /// Reads a duration in Go's notation; `None` when it is not one.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
@@ -20,7 +23,8 @@ pub fn parse(text: &str) -> Option<Duration> {
         total += number.parse::<f64>().ok()? * seconds(unit)?;
         rest = tail;
     }
-    Duration::try_from_secs_f64(total).ok()
+    let duration = Duration::try_from_secs_f64(total).ok()?;
+    (duration <= LONGEST).then_some(duration)
 }
 
 fn seconds(unit: &str) -> Option<f64> {
@@ -58,7 +62,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "5", "s", "1x", "-1s", "1e400h"] {
+        for text in ["", "5", "s", "1x", "-1s", "1e400h", "9999999999999h"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
