@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use proto::id::HostName;
+use proto::identity::Identity;
 use proto::limits::{CONNECT_TIMEOUT, DEFAULT_PORT};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -18,6 +19,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::clock;
 use crate::identity::OperatorIdentity;
 use crate::pki::FleetCa;
 
@@ -51,12 +53,21 @@ impl HostClient {
     /// A client for one host of a fleet.
     ///
     /// # Errors
-    /// When the operator's key cannot be used.
+    /// When the operator's certificate has expired, or its key cannot be used.
     pub fn new(
         ca: &FleetCa,
         operator: &OperatorIdentity,
         host: &HostName,
     ) -> Result<Self, ConnectError> {
+        // A host that refuses it could not say since when.
+        if let Identity::Operator { name, .. } = operator.identity()
+            && operator.expires() <= clock::now()
+        {
+            return Err(ConnectError::OperatorExpired {
+                operator: name.clone(),
+                day: operator.expires().date(),
+            });
+        }
         Self::with_clock(ca, operator, host, Arc::new(DefaultTimeProvider))
     }
 

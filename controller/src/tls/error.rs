@@ -5,8 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::HostName;
+use proto::id::{HostName, OperatorName};
 use rustls::{AlertDescription, CertificateError};
+use time::Date;
 
 use super::verify::WrongHost;
 
@@ -88,6 +89,14 @@ pub enum ConnectError {
         host: HostName,
         /// `the certificate is revoked`.
         why: &'static str,
+    },
+    /// Nobody lets us in any more, so nobody is asked.
+    #[error("the certificate of operator {operator} on this machine expired on {day} (UTC)")]
+    OperatorExpired {
+        /// Whose.
+        operator: OperatorName,
+        /// Its last day, `2026-05-01`.
+        day: Date,
     },
     /// This side cannot even begin.
     #[error("this operator's identity cannot be used")]
@@ -226,6 +235,11 @@ impl From<&ConnectError> for Fault {
             ConnectError::HostCertificate { host, why, .. } => certificate_hint(fault, host, why),
             ConnectError::OperatorRefused { .. } => fault(FaultKind::Denied)
                 .hint("a new certificate: controller operator request NAME, approved by an admin"),
+            ConnectError::OperatorExpired { operator, .. } => fault(FaultKind::Denied)
+                .hint(format!(
+                    "a new one: controller operator request {operator}, then have an admin approve it"
+                ))
+                .hint("if that day is still to come, set this machine's clock"),
             ConnectError::Setup(source) => fault(FaultKind::Denied).cause(source.to_string()),
         }
     }

@@ -26,13 +26,10 @@ struct Fleet {
 impl Fleet {
     fn new() -> Self {
         let authorities = Authorities::generate(&"opq".parse().unwrap(), clock::now()).unwrap();
-        let (key, request) = asked("ana");
-        let name = "ana".parse().unwrap();
-        let issued = authorities.operator_certificate(&request, &name, Role::Admin, clock::now());
-        let text = key.serialize_pem() + &issued.unwrap().to_pem();
+        let operator = operator(&authorities, clock::now());
         Self {
             authorities,
-            operator: OperatorIdentity::from_pem(&text).unwrap(),
+            operator,
         }
     }
 
@@ -49,6 +46,15 @@ impl Fleet {
             .host_certificate(&request, &name, clock::now());
         (issued.unwrap().certificate, key)
     }
+}
+
+/// Ana, as signed at a time.
+fn operator(authorities: &Authorities, signed: time::OffsetDateTime) -> OperatorIdentity {
+    let (key, request) = asked("ana");
+    let name = "ana".parse().unwrap();
+    let issued = authorities.operator_certificate(&request, &name, Role::Admin, signed);
+    let text = key.serialize_pem() + &issued.unwrap().to_pem();
+    OperatorIdentity::from_pem(&text).unwrap()
 }
 
 fn asked(name: &str) -> (KeyPair, Request) {
@@ -165,6 +171,27 @@ async fn an_expired_or_future_certificate_is_refused_and_told_apart() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn an_expired_operator_is_told_since_when_and_what_to_do() {
+    let fleet = Fleet::new();
+    let signed = clock::now() - time::Duration::days(181);
+    let expired = operator(&fleet.authorities, signed);
+    let ca = fleet.authorities.public();
+    let error = HostClient::new(ca, &expired, &"emilia".parse().unwrap()).unwrap_err();
+    let fault = Fault::from(error);
+    assert_eq!(fault.kind, FaultKind::Denied);
+    let day = (signed + time::Duration::days(180)).date();
+    assert_eq!(
+        fault.what,
+        format!("the certificate of operator ana on this machine expired on {day} (UTC)")
+    );
+    assert!(
+        fault.hints[0].contains("operator request ana"),
+        "{:?}",
+        fault.hints
+    );
 }
 
 #[tokio::test]
