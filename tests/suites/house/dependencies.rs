@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use semver::{Version, VersionReq};
 use serde_json::Value;
@@ -29,11 +30,25 @@ fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
 }
 
-/// What is really built for a server or a workstation: other platforms' crates are left out.
+/// Servers and workstations are of both kinds, and either C library will do.
+const TARGETS: [&str; 4] = [
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-unknown-linux-musl",
+    "aarch64-unknown-linux-musl",
+];
+
+/// What is really built for any of them: other platforms' crates are left out.
+static GRAPH: LazyLock<Graph> = LazyLock::new(graph);
+
 fn graph() -> Graph {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
-        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .args(
+            TARGETS
+                .iter()
+                .flat_map(|&target| ["--filter-platform", target]),
+        )
         .current_dir(root())
         .output()
         .unwrap();
@@ -80,8 +95,18 @@ fn list<'a>(policy: &'a toml::Table, section: &str, key: &str) -> Vec<&'a toml::
 }
 
 #[test]
+fn every_target_is_looked_at() {
+    let policy = policy();
+    let named: Vec<&str> = list(&policy, "graph", "targets")
+        .iter()
+        .filter_map(|v| v.as_str())
+        .collect();
+    assert_eq!(named, TARGETS, "deny.toml looks at other targets");
+}
+
+#[test]
 fn nothing_banned_is_built() {
-    let (graph, policy) = (graph(), policy());
+    let (graph, policy) = (&*GRAPH, policy());
     let mut found = Vec::new();
     for ban in list(&policy, "bans", "deny") {
         let spec = ban["crate"].as_str().unwrap();
@@ -129,8 +154,7 @@ fn every_licence_is_allowed() {
                 .all(|part| allowed.contains(&part.trim().trim_matches(['(', ')'])))
         })
     };
-    let graph = graph();
-    let foreign = graph
+    let foreign = GRAPH
         .packages
         .iter()
         .filter(|package| !fits(&package.license));
@@ -143,7 +167,7 @@ fn every_licence_is_allowed() {
 #[test]
 fn every_source_is_the_one_registry() {
     let ours = ["agent", "controller", "fixture", "proto", "tests"];
-    for package in graph().packages {
+    for package in &GRAPH.packages {
         match &package.source {
             Some(source) => assert!(
                 source.contains("crates.io-index"),
@@ -161,7 +185,7 @@ fn every_source_is_the_one_registry() {
 
 #[test]
 fn no_crate_is_built_twice_without_a_reason() {
-    let (graph, policy) = (graph(), policy());
+    let (graph, policy) = (&*GRAPH, policy());
     let skipped: BTreeSet<&str> = list(&policy, "bans", "skip")
         .iter()
         .map(|skip| {
