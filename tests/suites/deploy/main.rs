@@ -8,4 +8,5 @@ mod identities;
 mod leaving;
 mod one_service;
 mod several_hosts;
+mod values;
 mod world;
