@@ -11,6 +11,7 @@
 //! a queue of 1024 records (full: a follower loses lines and is told how many, a reader of the past waits). A deploy
 //! has a queue of 256 lines from Compose (full: Compose waits) and one of 64 layer updates (full: dropped).
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;

@@ -1,52 +1,22 @@
-//! The agent's command line: arguments, logging, exit code; nothing else.
+//! The agent's process: arguments, logging, exit code; nothing else.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use agent::config::{Config, DEFAULT_FOLDER};
+use agent::cli::{Arguments, Verb};
+use agent::config::Config;
 use agent::deployer::Deployer;
 use agent::engine::{EngineSettings, RealEngine};
 use agent::service::AgentService;
 use agent::store::Store;
 use agent::{clock, daemon, enroll};
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 use proto::fault::{Fault, FaultKind};
-use proto::id::HostName;
 use tracing_subscriber::EnvFilter;
 
 const USAGE: u8 = 64;
-
-/// The longshore daemon of one server.
-#[derive(Parser)]
-#[command(name = "agent")]
-struct Arguments {
-    /// Where agent.toml and the identity are.
-    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
-    folder: PathBuf,
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Subcommand)]
-enum Verb {
-    /// Make a key on this host and print the request for its certificate.
-    Enroll {
-        /// The host's name in fleet.toml.
-        #[arg(long)]
-        name: HostName,
-    },
-    /// Install the grant that answers the request.
-    Accept {
-        /// The grant; standard input when left out or `-`.
-        file: Option<PathBuf>,
-    },
-    /// Serve operators until told to stop.
-    Run,
-    /// Print the version.
-    Version,
-}
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
