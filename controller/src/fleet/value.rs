@@ -19,7 +19,7 @@ pub enum ValueSource {
     Text(String),
     /// The content of a file.
     File(PathBuf),
-    /// What a program prints.
+    /// What a program prints, without one newline at its end.
     Command(Vec<String>),
     /// A variable of the operator's shell.
     Env(String),
