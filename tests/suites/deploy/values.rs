@@ -63,7 +63,9 @@ fn a_value_from_a_program_reaches_the_container_and_no_output() {
 fn a_program_that_fails_stops_before_any_host_is_asked_and_env_stands_in_for_it() {
     let Some(world) = world() else { return };
     let case = world.case("refusing");
-    case.fleet("DB = { command = [\"sh\", \"-c\", \"echo canary$((90+9)); echo locked >&2; exit 7\"] }\n");
+    case.fleet(
+        "DB = { command = [\"sh\", \"-c\", \"echo canary$((90+9)); echo locked >&2; exit 7\"] }\n",
+    );
     case.write(
         "compose.yaml",
         &WEB.replace("FIXTURE_SHOW: NOTHING", "DB: \"${DB}\""),
