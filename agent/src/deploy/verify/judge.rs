@@ -15,6 +15,7 @@ const CRASH_LOOP: u64 = 3;
 /// What one service should look like.
 pub(super) struct Expected<'a> {
     pub(super) service: &'a ResolvedService,
+    /// Empty: any.
     pub(super) image_id: &'a str,
 }
 
@@ -81,7 +82,15 @@ pub(super) struct Verdict {
     pub(super) reasons: Vec<String>,
     /// When time alone could change the verdict.
     pub(super) look_again_at: Option<Instant>,
-    hopeless: bool,
+    /// Those that waiting will not mend.
+    hopeless: Vec<Hopeless>,
+}
+
+#[derive(Debug)]
+struct Hopeless {
+    container: String,
+    service: String,
+    reason: String,
 }
 
 impl Verdict {
@@ -90,7 +99,16 @@ impl Verdict {
     }
 
     pub(super) fn is_hopeless(&self) -> bool {
-        self.hopeless
+        !self.hopeless.is_empty()
+    }
+
+    /// The others only wait, maybe for these: they are not to blame.
+    fn blame_the_hopeless(&mut self) {
+        let hopeless = || self.hopeless.iter();
+        self.failed = hopeless().map(|one| one.container.clone()).collect();
+        self.reasons = hopeless().map(|one| one.reason.clone()).collect();
+        self.services = hopeless().map(|one| one.service.clone()).collect();
+        self.services.dedup();
     }
 }
 
@@ -130,6 +148,9 @@ pub(super) fn judge(
             verdict.services.push(name.to_string());
         }
     }
+    if verdict.is_hopeless() {
+        verdict.blame_the_hopeless();
+    }
     verdict
 }
 
@@ -151,7 +172,11 @@ fn judge_into(
             reason
         }
         One::Bad(reason) => {
-            verdict.hopeless = true;
+            verdict.hopeless.push(Hopeless {
+                container: container.id.clone(),
+                service: container.service.to_string(),
+                reason: format!("{} {reason}", container.name),
+            });
             reason
         }
     };
@@ -160,7 +185,7 @@ fn judge_into(
 }
 
 fn judge_one(expected: &Expected<'_>, container: &Container, sight: &Sight, now: Instant) -> One {
-    if container.image_id != expected.image_id {
+    if !expected.image_id.is_empty() && container.image_id != expected.image_id {
         return One::Wait("still runs the old image".to_owned());
     }
     let restarts = container.restarts.saturating_sub(sight.first_restarts);
