@@ -1,27 +1,39 @@
 //! One deploy from `Received` to its end, step by step; every step has a deadline and an outcome.
+//!
+//! Until its [`Point`] is on disk a deploy has changed nothing, and ends where it is. From then on it goes forward to a
+//! judged state or all the way back, through as many agents as it takes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::event::{EventKind, Outcome, State};
-use proto::fault::{Fault, FaultKind};
-use proto::id::{DeployId, OperatorName, RevisionId};
-use proto::plan::Plan;
-use proto::registry::RegistryAuth;
-use proto::stack::StackSpec;
+use proto::id::{DeployId, OperatorName, RevisionId, StackName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, EngineError, Run};
 use crate::journal::Journal;
 use crate::stage::compose_project;
-use crate::store::{Stage, Store};
+use crate::store::Store;
 
 mod apply;
+mod back;
 mod commit;
+mod keep;
+mod layout;
+mod point;
 mod pull;
+mod restore;
+mod stopped;
+mod tidy;
 mod verify;
+mod work;
+
+pub use point::Point;
+use stopped::Stopped;
+pub use work::Work;
+use work::{Goal, no_such};
 
 /// Compose has this long for one run; it waits for dependencies to be healthy inside it.
 const COMPOSE_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -29,6 +41,7 @@ const COMPOSE_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const LINE_QUEUE: usize = 256;
 
 /// What a deploy works with.
+#[derive(Clone)]
 pub struct Job {
     /// State directory.
     pub store: Arc<Store>,
@@ -46,142 +59,153 @@ pub struct Job {
     pub stopping: CancellationToken,
 }
 
-/// What a deploy is to do.
-pub enum Work {
-    /// Bring the host to a staged stack.
-    Deploy {
-        /// What is wanted.
-        stage: Box<Stage>,
-        /// What the operator agreed to.
-        plan: Box<Plan>,
-        /// Logins for the pulls.
-        auths: Vec<RegistryAuth>,
-        /// Whether the plan's orphans go.
-        remove_orphans: bool,
-    },
-    /// Take a stack down.
-    Down {
-        /// How Compose reads it.
-        spec: Box<StackSpec>,
-        /// Where it lives.
-        directory: PathBuf,
-        /// Its named volumes too: their data is lost.
-        volumes: bool,
-    },
-}
-
-/// Why a deploy did not get to its end.
-struct Stopped {
-    outcome: Outcome,
-    fault: Fault,
-}
-
-impl From<Fault> for Stopped {
-    fn from(fault: Fault) -> Self {
-        Self {
-            outcome: Outcome::Failed,
-            fault,
-        }
-    }
-}
-
-impl From<EngineError> for Stopped {
-    fn from(error: EngineError) -> Self {
-        let outcome = match error {
-            EngineError::Cancelled => Outcome::Cancelled,
-            EngineError::TimedOut { .. } => Outcome::TimedOut,
-            _ => Outcome::Failed,
-        };
-        Self {
-            outcome,
-            fault: error.into(),
-        }
-    }
-}
-
-impl From<crate::files::FileError> for Stopped {
-    fn from(error: crate::files::FileError) -> Self {
-        Fault::from(error).into()
-    }
-}
-
-/// Runs a deploy and answers its last event, `Finished`, which the owner tells once the stack is free.
-pub async fn run(job: Job, work: Work) -> EventKind {
-    let stack = match &work {
-        Work::Deploy { stage, .. } => stage.spec.stack.clone(),
-        Work::Down { spec, .. } => spec.stack.clone(),
+/// Runs a deploy, or goes on with one that an earlier agent began. Answers its last event, `Finished`, which the owner
+/// tells once the stack is free; `None` when the agent stops first and the next one has to go on.
+pub async fn run(job: &Job, work: &Work) -> Option<EventKind> {
+    let ended = match Point::load(&job.folder()) {
+        Ok(point) => job.work(work, point).await,
+        Err(error) => Err(point::unknown(error.into())),
     };
-    let result = match work {
-        Work::Deploy {
-            stage,
-            plan,
-            auths,
-            remove_orphans,
-        } => job
-            .deploy(&stage, &plan, &auths, remove_orphans)
-            .await
-            .map(|id| (State::Committed, Some(id))),
-        Work::Down {
-            spec,
-            directory,
-            volumes,
-        } => job
-            .down(&spec, &directory, volumes)
-            .await
-            .map(|()| (State::Removed, None)),
-    };
-    match result {
-        Ok((state, revision)) => EventKind::Finished {
-            outcome: Outcome::Succeeded,
-            state,
-            revision,
-            fault: None,
-        },
-        Err(stopped) => {
-            let current = job.store.current(&stack).ok().flatten();
-            job.failed(stopped, current.map(|revision| revision.id))
-        }
+    match ended {
+        Ok(last) => last,
+        Err(stopped) => Some(job.failed(stopped, work.stack())),
     }
 }
 
 impl Job {
-    async fn deploy(
-        &self,
-        stage: &Stage,
-        plan: &Plan,
-        auths: &[RegistryAuth],
-        remove_orphans: bool,
-    ) -> Result<RevisionId, Stopped> {
-        self.enter(State::Staged);
-        self.enter(State::Planned);
-        let images = pull::pull(self, stage, plan, auths).await?;
-        self.enter(State::Pulled);
-        self.check_cancelled()?;
-        self.enter(State::Applying);
-        let before = self.engine.containers(&stage.spec.project).await?;
-        apply::apply(self, stage, plan, &before, remove_orphans).await?;
-        self.enter(State::Verifying);
-        let containers = self
-            .unless_cancelled(verify::verify(self, stage, plan, &images, &before))
-            .await?;
-        let id = commit::commit(self, stage, plan, images, &containers).await?;
-        self.enter(State::Committed);
-        Ok(id)
+    fn folder(&self) -> PathBuf {
+        self.store.work_folder(&self.deploy)
     }
 
-    async fn down(
-        &self,
-        spec: &StackSpec,
-        directory: &std::path::Path,
-        volumes: bool,
-    ) -> Result<(), Stopped> {
+    async fn work(&self, work: &Work, point: Option<Point>) -> Result<Option<EventKind>, Stopped> {
+        if let Work::Down { stack, volumes } = work {
+            return self.down(stack, *volumes).await;
+        }
+        let resumed = point.is_some();
+        if resumed && let Some(last) = self.committed(work.stack())? {
+            return Ok(Some(last));
+        }
+        let (goal, point) = match point {
+            Some(point) => (self.goal(work)?, point),
+            None => self.prepare(work).await?,
+        };
+        if resumed {
+            self.warn(
+                "the agent was restarted in the middle of this deploy; it goes on".to_owned(),
+            );
+            self.wait_for_engine().await?;
+        }
+        let forward = match point::reason(&self.folder())? {
+            Some(stopped) => Err(stopped),
+            None => self.forward(&goal, &point).await,
+        };
+        match forward {
+            Ok(id) => Ok(Some(self.succeeded(id))),
+            Err(_) if self.stopping.is_cancelled() => Ok(None),
+            Err(stopped) => self.go_back(stopped, work.stack(), &point).await,
+        }
+    }
+
+    /// Everything that changes nothing, ending with the record after which going back is owed.
+    async fn prepare(&self, work: &Work) -> Result<(Goal, Point), Stopped> {
+        self.enter(State::Staged);
+        self.enter(State::Planned);
+        let goal = self.goal(work)?;
+        let images = match (&goal, work) {
+            (Goal::Stage { stage, plan, .. }, Work::Deploy { auths, .. }) => {
+                pull::pull(self, stage, plan, auths).await?
+            }
+            (Goal::Revision(revision), _) => {
+                restore::check(self, revision).await?;
+                revision.images.clone()
+            }
+            (Goal::Stage { .. }, _) => return Err(point::unknown(no_such("work"))),
+        };
+        keep::keep(self, work.stack(), images.values()).await?;
+        self.enter(State::Pulled);
+        self.check_cancelled()?;
+        let before = tidy::tidy(self, goal.project()).await?;
+        let stale = match &goal {
+            Goal::Stage { .. } => Vec::new(),
+            Goal::Revision(revision) => restore::stale(self, revision, &before)?,
+        };
+        let point = Point {
+            images,
+            before,
+            stale,
+        };
+        point.save(&self.folder())?;
+        Ok((goal, point))
+    }
+
+    async fn forward(&self, goal: &Goal, point: &Point) -> Result<RevisionId, Stopped> {
         self.enter(State::Applying);
-        let project = compose_project(spec, directory);
-        self.with_lines(|run| self.engine.down(&project, volumes, run))
-            .await?;
-        self.store.forget_current(&spec.stack)?;
+        let revision = match goal {
+            Goal::Stage {
+                stage,
+                plan,
+                remove_orphans,
+            } => {
+                apply::apply(self, stage, plan, &point.before, *remove_orphans).await?;
+                self.enter(State::Verifying);
+                let target = verify::Target::of_stage(stage, plan, &point.images);
+                let judged = verify::verify(self, &target, &point.before);
+                let containers = self.unless_cancelled(judged).await?;
+                commit::of_stage(self, stage, plan, &point.images, &containers).await?
+            }
+            Goal::Revision(revision) => {
+                restore::bring(self, revision, &point.stale).await?;
+                self.enter(State::Verifying);
+                let target = verify::Target::of_revision(revision);
+                let judged = verify::verify(self, &target, &point.before);
+                let containers = self.unless_cancelled(judged).await?;
+                commit::of_revision(self, revision, &containers)?
+            }
+        };
+        self.store.commit(&revision)?;
+        self.enter(State::Committed);
+        Ok(revision.id)
+    }
+
+    /// The end of a deploy whose commit an earlier agent did not live to tell.
+    fn committed(&self, stack: &StackName) -> Result<Option<EventKind>, Stopped> {
+        let current = self.store.current(stack)?;
+        let ours = current.filter(|revision| revision.deploy == self.deploy);
+        Ok(ours.map(|revision| {
+            self.enter(State::Committed);
+            self.succeeded(revision.id)
+        }))
+    }
+
+    fn succeeded(&self, revision: RevisionId) -> EventKind {
+        EventKind::Finished {
+            outcome: Outcome::Succeeded,
+            state: State::Committed,
+            revision: Some(revision),
+            fault: None,
+        }
+    }
+
+    async fn down(&self, stack: &StackName, volumes: bool) -> Result<Option<EventKind>, Stopped> {
+        let applied = self.store.applied(stack)?;
+        let applied = applied.ok_or_else(|| point::unknown(no_such("record of the stack")))?;
+        self.enter(State::Applying);
+        let project = compose_project(&applied.spec, &self.store.project_directory(stack));
+        let down = self
+            .with_lines(|run| self.engine.down(&project, volumes, run))
+            .await;
+        if down.is_err() && self.stopping.is_cancelled() {
+            return Ok(None);
+        }
+        down?;
+        self.store.forget_current(stack)?;
         self.enter(State::Removed);
-        Ok(())
+        Ok(Some(EventKind::Finished {
+            outcome: Outcome::Succeeded,
+            state: State::Removed,
+            revision: None,
+            fault: None,
+        }))
     }
 
     fn enter(&self, state: State) {
@@ -231,26 +255,14 @@ impl Job {
         Ok(result?)
     }
 
-    fn failed(&self, stopped: Stopped, revision: Option<RevisionId>) -> EventKind {
-        let Stopped {
-            mut outcome,
-            mut fault,
-        } = stopped;
-        if outcome == Outcome::Cancelled {
-            fault = if self.stopping.is_cancelled() {
-                outcome = Outcome::Interrupted;
-                Fault::new(
-                    FaultKind::Failed,
-                    "the agent was stopped in the middle of this deploy",
-                )
-            } else {
-                Fault::new(FaultKind::Failed, "the deploy was cancelled")
-            };
-        }
+    /// The end of a deploy that has changed nothing, or whose state is not known.
+    fn failed(&self, stopped: Stopped, stack: &StackName) -> EventKind {
+        let Stopped { outcome, fault } = stopped.told(self.stopping.is_cancelled());
+        let current = self.store.current(stack).ok().flatten();
         EventKind::Finished {
             outcome,
             state: State::Failed,
-            revision,
+            revision: current.map(|revision| revision.id),
             fault: Some(fault),
         }
     }

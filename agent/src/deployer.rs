@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, OperatorName, StackName, StageId};
 use proto::limits::PLAN_LIFE;
@@ -15,14 +14,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::deploy::{Job, Work};
 use crate::engine::Engine;
-use crate::files;
 use crate::journal::{Journal, Watcher};
 use crate::redact::Redactor;
 use crate::stage::Session;
 use crate::store::Store;
 
 mod facts;
+mod recover;
 mod submit;
 
 pub(crate) use facts::on_disk;
@@ -32,10 +32,15 @@ pub use submit::Submission;
 const MOST_PLANS: usize = 64;
 
 /// What was asked for, kept beside the events so that a resent request is recognised after a restart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Request {
     stack: StackName,
     what: String,
+    // What follows was not kept by the first agents.
+    #[serde(default)]
+    operator: Option<OperatorName>,
+    #[serde(default)]
+    since_millis: u64,
 }
 
 struct Prepared {
@@ -67,51 +72,27 @@ pub struct Deployer {
     tasks: TaskTracker,
     stop: CancellationToken,
     inner: Arc<Mutex<Inner>>,
+    /// What an earlier agent had begun to change; each holds its stack until it has ended.
+    unfinished: Mutex<Vec<(Job, Work)>>,
 }
 
 impl Deployer {
-    /// Takes over the state directory. Deploys that an earlier agent did not end are marked `Interrupted`.
+    /// Takes over the state directory. Deploys that an earlier agent had not ended hold their stacks until
+    /// [`Self::recover`] goes on with them; those that had changed nothing yet are marked `Interrupted`.
     ///
     /// # Errors
     /// When the state cannot be read.
     pub fn new(store: Arc<Store>, engine: Arc<dyn Engine>) -> Result<Self, Fault> {
-        let deployer = Self {
+        let mut deployer = Self {
             store,
             engine,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             inner: Arc::default(),
+            unfinished: Mutex::default(),
         };
-        deployer.end_interrupted()?;
+        deployer.find_unfinished()?;
         Ok(deployer)
-    }
-
-    fn end_interrupted(&self) -> Result<(), Fault> {
-        for deploy in self.store.deploys()? {
-            let folder = self.store.deploy_folder(&deploy);
-            let Some(request) = files::read_json::<Request>(&folder.join("request.json"))? else {
-                std::fs::remove_dir_all(&folder)
-                    .map_err(|error| files::FileError::new("remove", &folder, error))?;
-                continue;
-            };
-            let journal = self.journal_of(&deploy)?;
-            if journal.is_over() {
-                continue;
-            }
-            let what = "the agent stopped in the middle of this deploy";
-            let fault = Fault::new(FaultKind::Failed, what)
-                .hint("look at what runs, then deploy again: controller status");
-            journal.push(EventKind::Finished {
-                outcome: Outcome::Interrupted,
-                state: State::Failed,
-                revision: self
-                    .store
-                    .current(&request.stack)?
-                    .map(|revision| revision.id),
-                fault: Some(fault),
-            });
-        }
-        Ok(())
     }
 
     /// Stops taking work, asks running deploys to end, and waits for them.

@@ -9,6 +9,7 @@ use proto::event::{ContainerState, Health, LayerPhase};
 use proto::id::{ProjectName, ServiceName};
 use proto::log::Stream;
 use proto::registry::RegistryAuth;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +71,7 @@ pub struct Resolution {
 }
 
 /// One container of a project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// The engine's id.
     pub id: String,

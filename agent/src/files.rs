@@ -9,6 +9,8 @@ use proto::fault::{Fault, FaultKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::witness;
+
 /// A failure of the state directory.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} {}", path.display())]
@@ -79,7 +81,9 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
         fs::rename(&temporary, path)?;
         sync_parent(path)
     };
-    write().map_err(|error| FileError::new("write", path, error))
+    write().map_err(|error| FileError::new("write", path, error))?;
+    witness::changed(path);
+    Ok(())
 }
 
 /// Makes a rename in `path`'s folder durable.
@@ -129,6 +133,9 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(FileError::new("remove", path, error))
         }
-        _ => Ok(()),
+        _ => {
+            witness::changed(path);
+            Ok(())
+        }
     }
 }

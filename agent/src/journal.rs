@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proto::event::{Event, EventKind};
+use proto::fault::Fault;
 use tokio::sync::{broadcast, watch};
 
 use crate::clock;
 use crate::files::{self, FileError};
 use crate::redact::Redactor;
+use crate::witness;
 
 /// Events kept of one deploy. Beyond it Compose's lines are dropped, with one warning; states never are.
 const MOST_EVENTS: usize = 10_000;
@@ -110,6 +112,7 @@ impl Journal {
         if let Err(error) = append(&mut inner.file, &event) {
             tracing::error!(path = %self.shared.path.display(), %error, "an event was not journaled");
         }
+        witness::changed(&self.shared.path);
         inner.events.push(event);
         self.shared.count.send_replace(inner.events.len());
     }
@@ -166,6 +169,12 @@ impl Journal {
             | EventKind::StateEntered { .. }
             | EventKind::ServiceState { .. }) => other,
         }
+    }
+
+    /// A fault without the secrets of this deploy.
+    #[must_use]
+    pub fn mask(&self, fault: Fault) -> Fault {
+        self.shared.redactor.fault(fault)
     }
 
     /// Whether nothing will follow.

@@ -37,6 +37,8 @@ pub mod service;
 pub mod stage;
 pub mod store;
 pub mod tls;
+#[cfg_attr(not(any(test, feature = "test-util")), doc(hidden))]
+pub mod witness;
 
 #[cfg(test)]
 mod testing;

@@ -72,6 +72,7 @@ async fn serve(folder: &Path, config: &Config) -> Result<(), Fault> {
     });
     let store = Arc::new(Store::open(&config.state)?);
     let deployer = Arc::new(Deployer::new(store, Arc::new(engine))?);
+    deployer.recover().await;
     let shared = Arc::clone(&deployer);
     let served = daemon::run(folder, config, move |context| {
         AgentService::new(context.identity.host().clone(), shared, context.stop)

@@ -18,6 +18,7 @@ mod files;
 mod images;
 mod scope;
 
+pub use files::differing;
 pub use images::ImageFacts;
 pub use scope::part;
 

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::store::Blobs;
+use crate::witness;
 
 /// A failure inside the project directory.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +156,10 @@ impl ProjectDir {
             .set_permissions(Permissions::from_mode(file.mode & 0o777))
             .map_err(io("set the mode of"))?;
         target.sync_data().map_err(io("write"))?;
-        rustix::fs::renameat(&parent, temporary.as_str(), &parent, name).map_err(failed("replace"))
+        rustix::fs::renameat(&parent, temporary.as_str(), &parent, name)
+            .map_err(failed("replace"))?;
+        witness::changed(&self.path);
+        Ok(())
     }
 
     /// Whether the file on disk is exactly this one.
@@ -199,6 +203,7 @@ impl ProjectDir {
         let parent = self.parent(&file.path).map_err(failed)?;
         let name = file.path.as_str().rsplit('/').next().unwrap_or_default();
         remove_if_there(&parent, name).map_err(failed)?;
+        witness::changed(&self.path);
         Ok(true)
     }
 }

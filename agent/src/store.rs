@@ -31,7 +31,7 @@ impl Store {
     /// # Errors
     /// When it cannot be used, or another agent uses it.
     pub fn open(root: &Path) -> Result<Self, Fault> {
-        for folder in ["", "stages", "stacks", "deploys", "staging"] {
+        for folder in ["", "stages", "stacks", "deploys", "staging", "work"] {
             files::private_dir(&root.join(folder))?;
         }
         let lock = lock(&root.join("lock"))?;
@@ -84,6 +84,12 @@ impl Store {
     #[must_use]
     pub fn deploy_folder(&self, deploy: &DeployId) -> PathBuf {
         self.root.join("deploys").join(deploy.to_string())
+    }
+
+    /// What an unfinished deploy needs to go on; may hold secrets, and goes with the deploy's end.
+    #[must_use]
+    pub fn work_folder(&self, deploy: &DeployId) -> PathBuf {
+        self.root.join("work").join(deploy.to_string())
     }
 
     /// Every stack that has a folder here.

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::engine::Container;
 use crate::{clock, enroll};
 
 pub(crate) type Signer = CertifiedIssuer<'static, KeyPair>;
@@ -268,4 +269,27 @@ pub(crate) async fn dial(
     TlsConnector::from(Arc::clone(config))
         .connect(name, stream)
         .await
+}
+
+/// A container that runs and is healthy.
+pub(crate) fn container(service: &str) -> Container {
+    Container {
+        id: format!("id-{service}"),
+        name: format!("shop-{service}-1"),
+        service: service.parse().unwrap(),
+        number: 1,
+        one_off: false,
+        state: proto::event::ContainerState::Running,
+        health: proto::event::Health::Healthy,
+        health_output: String::new(),
+        exit_code: 0,
+        restarts: 0,
+        image: format!("org/{service}:1"),
+        image_id: "sha256:local".to_owned(),
+        config_hash: "h".to_owned(),
+        working_dir: "/p".to_owned(),
+        replaces: None,
+        started_at_millis: 1,
+        ports: Vec::new(),
+    }
 }

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use proto::id::ServiceName;
 use proto::plan::{Action, Part, Plan};
 
-use super::{Job, Stopped};
-use crate::deployer::on_disk;
+use super::{Job, Stopped, layout};
 use crate::engine::{ComposeProject, Container, Up};
-use crate::projectdir::ProjectDir;
 use crate::stage::compose_project;
-use crate::store::{Applied, Stage};
+use crate::store::Stage;
 
 pub(super) async fn apply(
     job: &Job,
@@ -19,7 +17,7 @@ pub(super) async fn apply(
     before: &[Container],
     remove_orphans: bool,
 ) -> Result<(), Stopped> {
-    lay_out(job, stage)?;
+    layout::lay_out(job, &stage.spec, &stage.directory)?;
     let project = compose_project(&stage.spec, &stage.directory);
     // In one run, so that Compose starts them in the order of what they depend on.
     let part = plan.part.iter().flat_map(Part::services);
@@ -34,35 +32,6 @@ pub(super) async fn apply(
         remove(job, plan, before).await?;
     }
     Ok(())
-}
-
-/// Brings the project directory to the stack's files. The record comes first: after a crash it says what may lie there.
-fn lay_out(job: &Job, stage: &Stage) -> Result<(), Stopped> {
-    let spec = &stage.spec;
-    let there = on_disk(job.store.applied(&spec.stack)?.as_ref());
-    let mut applied = Applied {
-        deploy: job.deploy,
-        spec: spec.clone(),
-        before: there.clone(),
-    };
-    job.store.save_applied(&applied)?;
-    let directory = ProjectDir::open(&stage.directory)?;
-    for file in &spec.files {
-        if !directory.holds(file) {
-            directory.write(file, job.store.blobs())?;
-        }
-    }
-    let wanted: BTreeSet<_> = spec.files.iter().map(|file| &file.path).collect();
-    for file in there.iter().filter(|file| !wanted.contains(&file.path)) {
-        if !directory.remove_if_ours(file)? {
-            job.warn(format!(
-                "{} left the stack but was changed on the host; it stays",
-                file.path
-            ));
-        }
-    }
-    applied.before.clear();
-    Ok(job.store.save_applied(&applied)?)
 }
 
 /// Compose does not look into mounted files: services whose file changed are made anew on purpose.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::{RevisionId, ServiceName};
+use proto::id::{RevisionId, ServiceName, StackName};
 use proto::plan::{Part, Plan};
 
 use super::{Job, Stopped};
@@ -20,23 +20,19 @@ struct State {
     older: BTreeMap<ServiceName, RevisionId>,
 }
 
-/// `containers` are those that the plan is about.
-pub(super) async fn commit(
+/// The revision that a stage has become; `containers` are those that the plan is about.
+pub(super) async fn of_stage(
     job: &Job,
     stage: &Stage,
     plan: &Plan,
-    images: BTreeMap<String, ImagePin>,
+    images: &BTreeMap<String, ImagePin>,
     containers: &[Container],
-) -> Result<RevisionId, Stopped> {
+) -> Result<Revision, Stopped> {
     let engine_version = job.engine.facts().await?.version;
     let mut state = State {
         resolved: stage.resolved.clone(),
-        images,
-        config_hashes: containers
-            .iter()
-            .filter(|container| !container.one_off)
-            .map(|container| (container.service.clone(), container.config_hash.clone()))
-            .collect(),
+        images: images.clone(),
+        config_hashes: config_hashes(containers),
         older: BTreeMap::new(),
     };
     if let Some(part) = &plan.part {
@@ -52,7 +48,7 @@ pub(super) async fn commit(
         &engine_version,
     );
     let id = RevisionId::from_bytes(job.store.key().id("revision", &parts));
-    let revision = Revision {
+    Ok(Revision {
         id,
         spec: stage.spec.clone(),
         resolved: state.resolved,
@@ -65,9 +61,36 @@ pub(super) async fn commit(
         deploy: job.deploy,
         operator: job.operator.clone(),
         committed_at_millis: clock::unix_millis(),
-    };
-    job.store.commit(&revision)?;
-    Ok(id)
+        number: next_number(job, &stage.spec.stack)?,
+    })
+}
+
+/// A revision that is the stack's once more.
+pub(super) fn of_revision(
+    job: &Job,
+    revision: &Revision,
+    containers: &[Container],
+) -> Result<Revision, Stopped> {
+    Ok(Revision {
+        number: next_number(job, &revision.spec.stack)?,
+        config_hashes: config_hashes(containers),
+        deploy: job.deploy,
+        operator: job.operator.clone(),
+        committed_at_millis: clock::unix_millis(),
+        ..revision.clone()
+    })
+}
+
+fn next_number(job: &Job, stack: &StackName) -> Result<u64, Stopped> {
+    let newest = job.store.revisions(stack)?.into_iter().next();
+    Ok(newest.map_or(0, |revision| revision.number) + 1)
+}
+
+fn config_hashes(containers: &[Container]) -> BTreeMap<ServiceName, String> {
+    let containers = containers.iter().filter(|container| !container.one_off);
+    containers
+        .map(|container| (container.service.clone(), container.config_hash.clone()))
+        .collect()
 }
 
 /// Cannot happen while a stack has one deploy at a time; nothing is committed then.

@@ -6,13 +6,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use proto::event::{EventKind, Outcome};
 use proto::fault::{Fault, FaultKind};
+use proto::id::{ProjectName, ServiceName};
 use proto::limits::STABILITY_WINDOW;
 use proto::plan::Plan;
 use tokio::time::Instant;
 
 use super::{Job, Stopped};
 use crate::engine::{Container, EngineError, LogRange};
-use crate::store::{ImagePin, Stage};
+use crate::resolved::ResolvedService;
+use crate::store::{ImagePin, Revision, Stage};
 
 mod judge;
 
@@ -25,22 +27,67 @@ const LOG_DEADLINE: Duration = Duration::from_secs(3);
 /// Opening the engine's event stream may take this long.
 const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 
-/// Waits until every container that the plan is about is good, one is beyond hope, or the deadline passes.
-pub(super) async fn verify(
-    job: &Job,
-    stage: &Stage,
-    plan: &Plan,
-    images: &BTreeMap<String, ImagePin>,
-    before: &[Container],
-) -> Result<Vec<Container>, Stopped> {
-    let services = stage.resolved.services.iter();
-    let expected: Vec<Expected<'_>> = services
-        .filter(|service| plan.covers(&service.name))
+/// What is judged: some services of a project, each with its image.
+pub(super) struct Target<'a> {
+    project: &'a ProjectName,
+    expected: Vec<Expected<'a>>,
+}
+
+impl<'a> Target<'a> {
+    /// The services that a plan is about.
+    pub(super) fn of_stage(
+        stage: &'a Stage,
+        plan: &Plan,
+        images: &'a BTreeMap<String, ImagePin>,
+    ) -> Self {
+        let services = stage.resolved.services.iter();
+        let covered = services.filter(|service| plan.covers(&service.name));
+        Self {
+            project: &stage.spec.project,
+            expected: expected(covered, images),
+        }
+    }
+
+    /// All services of a revision. One tag may have stood for two images there, and the revision knows the newer:
+    /// what an older one made is judged without its image.
+    pub(super) fn of_revision(revision: &'a Revision) -> Self {
+        let services = revision.resolved.services.iter();
+        let mut expected = expected(services, &revision.images);
+        for one in &mut expected {
+            if revision.older.contains_key(&one.service.name) {
+                one.image_id = "";
+            }
+        }
+        Self {
+            project: &revision.spec.project,
+            expected,
+        }
+    }
+
+    fn covers(&self, service: &ServiceName) -> bool {
+        self.expected.iter().any(|one| one.service.name == *service)
+    }
+}
+
+fn expected<'a>(
+    services: impl Iterator<Item = &'a ResolvedService>,
+    images: &'a BTreeMap<String, ImagePin>,
+) -> Vec<Expected<'a>> {
+    services
         .map(|service| Expected {
             service,
             image_id: images.get(&service.image).map_or("", |pin| pin.id.as_str()),
         })
-        .collect();
+        .collect()
+}
+
+/// Waits until every container of the target is good, one is beyond hope, or the deadline passes.
+pub(super) async fn verify(
+    job: &Job,
+    target: &Target<'_>,
+    before: &[Container],
+) -> Result<Vec<Container>, Stopped> {
+    let expected = &target.expected;
     let patience = expected.iter().map(|one| one.service.patience).max();
     let patience = patience.unwrap_or_default().max(STABILITY_WINDOW * 2);
     let deadline = Instant::now() + patience;
@@ -48,7 +95,7 @@ pub(super) async fn verify(
     let mut shown = BTreeMap::new();
     loop {
         // Subscribed before looking, so that no change falls between the two.
-        let subscribe = job.engine.nudges(&stage.spec.project);
+        let subscribe = job.engine.nudges(target.project);
         let mut nudges = tokio::time::timeout(SUBSCRIBE_DEADLINE, subscribe)
             .await
             .map_err(|_| EngineError::TimedOut {
@@ -56,10 +103,10 @@ pub(super) async fn verify(
                 after: SUBSCRIBE_DEADLINE,
             })??;
         loop {
-            let mut containers = job.engine.containers(&stage.spec.project).await?;
+            let mut containers = job.engine.containers(target.project).await?;
             // What the deploy leaves alone is neither judged nor shown.
-            containers.retain(|container| plan.covers(&container.service));
-            let verdict = judge(&expected, &containers, &mut seen, Instant::now());
+            containers.retain(|container| target.covers(&container.service));
+            let verdict = judge(expected, &containers, &mut seen, Instant::now());
             show(job, &containers, &verdict, &mut shown);
             if verdict.is_good() {
                 return Ok(containers);
@@ -127,9 +174,6 @@ async fn failure(
     for container in failed.take(3) {
         fault = fault.output(last_words(job, container).await);
     }
-    fault = fault
-        .hint("the revision is not committed; the containers are left as they are, for you to look at")
-        .hint("deploy the last good files again to go back");
     Stopped { outcome, fault }
 }
 

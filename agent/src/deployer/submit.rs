@@ -1,11 +1,12 @@
 //! Takes submissions: each id once, one deploy per stack, journaled before it is answered, run to its end.
 
+use std::path::Path;
 use std::sync::PoisonError;
 
 use futures_util::FutureExt;
 use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind};
-use proto::id::{DeployId, OperatorName, PlanId, StackName};
+use proto::id::{DeployId, OperatorName, PlanId, RevisionId, StackName};
 use proto::limits::PLAN_LIFE;
 use proto::registry::RegistryAuth;
 
@@ -29,13 +30,6 @@ pub struct Submission {
     pub remove_orphans: bool,
     /// Who asks.
     pub operator: OperatorName,
-}
-/// A submission that was let in.
-struct Taken {
-    deploy: DeployId,
-    stack: StackName,
-    what: String,
-    operator: OperatorName,
 }
 impl Deployer {
     /// Takes a deploy. Once this returns, it is journaled and runs to its end, whoever watches.
@@ -73,24 +67,37 @@ impl Deployer {
         if base.as_ref().map(|base| base.id) != plan.base || laid_out != applied {
             return Err(stale("the host has moved on since this plan was made"));
         }
-        let redactor = Redactor::new(&stage.spec.values);
         let work = Work::Deploy {
-            stage: Box::new(stage),
+            stage: stage.id,
             plan: Box::new(plan),
             auths,
             remove_orphans,
         };
-        self.start(
-            &mut inner,
-            Taken {
-                deploy,
-                stack,
-                what,
-                operator,
-            },
-            redactor,
-            work,
-        )
+        self.take(&mut inner, deploy, what, operator, work)
+    }
+
+    /// Takes a return to a kept revision, like a deploy; without one, to the last that was good before this one.
+    ///
+    /// # Errors
+    /// When there is no such revision, or a deploy holds the stack.
+    pub fn roll_back(
+        &self,
+        deploy: DeployId,
+        stack: StackName,
+        to: Option<RevisionId>,
+        operator: OperatorName,
+    ) -> Result<bool, Fault> {
+        let wanted = to.map_or_else(|| "the last".to_owned(), |to| to.to_string());
+        let what = format!("roll back {stack} to {wanted}");
+        // Under the lock: a submission that comes twice at once is taken once.
+        let mut inner = self.inner();
+        if self.was_taken(&deploy, &what)? {
+            return Ok(true);
+        }
+        check_free(&inner, &stack)?;
+        let to = self.kept(&stack, to)?;
+        let work = Work::Rollback { stack, to };
+        self.take(&mut inner, deploy, what, operator, work)
     }
 
     /// Takes a stack down, like a deploy.
@@ -111,26 +118,39 @@ impl Deployer {
             return Ok(true);
         }
         check_free(&inner, &stack)?;
-        let spec = self.store.applied(&stack)?.map(|applied| applied.spec);
-        let spec = spec.ok_or_else(|| unknown_stack(&stack))?;
-        let redactor = Redactor::new(&spec.values);
-        let directory = self.store.project_directory(&stack);
-        let work = Work::Down {
-            spec: Box::new(spec),
-            directory,
-            volumes,
+        if self.store.applied(&stack)?.is_none() {
+            return Err(unknown_stack(&stack));
+        }
+        let work = Work::Down { stack, volumes };
+        self.take(&mut inner, deploy, what, operator, work)
+    }
+
+    /// The revision that is meant, which is there and is not the current one.
+    fn kept(&self, stack: &StackName, to: Option<RevisionId>) -> Result<RevisionId, Fault> {
+        if self.store.applied(stack)?.is_none() {
+            return Err(unknown_stack(stack));
+        }
+        let current = self.store.current(stack)?.map(|revision| revision.id);
+        let mut kept = self.store.revisions(stack)?.into_iter().map(|it| it.id);
+        let refused = |what: String| {
+            Fault::new(FaultKind::Refused, what).hint("what is kept: controller history")
         };
-        self.start(
-            &mut inner,
-            Taken {
-                deploy,
-                stack,
-                what,
-                operator,
-            },
-            redactor,
-            work,
-        )
+        match to {
+            Some(to) if Some(to) == current => {
+                let what = format!("stack {stack} is at revision {} already", to.short());
+                Err(refused(what))
+            }
+            Some(to) if kept.any(|id| id == to) => Ok(to),
+            Some(to) => {
+                let what = format!("revision {} of stack {stack} is not kept here", to.short());
+                Err(refused(what))
+            }
+            None => kept.find(|id| Some(*id) != current).ok_or_else(|| {
+                refused(format!(
+                    "stack {stack} has no earlier revision to go back to"
+                ))
+            }),
+        }
     }
 
     /// Whether this id was taken before with the same content.
@@ -149,72 +169,125 @@ impl Deployer {
         }
     }
 
-    fn start(
+    /// Journals what was let in, and starts it.
+    fn take(
         &self,
         inner: &mut Inner,
-        taken: Taken,
-        redactor: Redactor,
+        deploy: DeployId,
+        what: String,
+        operator: OperatorName,
         work: Work,
     ) -> Result<bool, Fault> {
-        let Taken {
-            deploy,
-            stack,
-            what,
-            operator,
-        } = taken;
         if self.stop.is_cancelled() {
             return Err(Fault::new(FaultKind::Refused, "the agent is stopping"));
         }
         let folder = self.store.deploy_folder(&deploy);
         files::private_dir(&folder)?;
-        // The request first: a folder without it was never taken, and is swept at the next start.
+        let redactor = self.redactor(&work)?;
         let request = Request {
-            stack: stack.clone(),
+            stack: work.stack().clone(),
             what,
+            operator: Some(operator.clone()),
+            since_millis: clock::unix_millis(),
         };
+        work.save(&self.store.work_folder(&deploy))?;
+        // The request before the journal: a folder without it was never taken, and is swept at the next start.
         files::write_json(&folder.join("request.json"), &request)?;
         let journal = Journal::create(&folder, redactor)?;
         journal.push(EventKind::Received {
             deploy,
-            stack: stack.clone(),
+            stack: request.stack.clone(),
             operator: operator.clone(),
         });
-        self.store.save_latest_deploy(&stack, &deploy)?;
+        self.store.save_latest_deploy(&request.stack, &deploy)?;
+        let job = self.hold(
+            inner,
+            deploy,
+            operator,
+            request.since_millis,
+            journal,
+            &work,
+        );
+        self.start(job, work);
+        Ok(false)
+    }
+
+    /// Every secret that this work could print: of what is wanted, and of what it may go back to.
+    pub(super) fn redactor(&self, work: &Work) -> Result<Redactor, Fault> {
+        let stack = work.stack();
+        let mut values = Vec::new();
+        let wanted = match work {
+            Work::Deploy { stage, .. } => self.store.stage(stage)?.map(|stage| stage.spec),
+            Work::Rollback { to, .. } => self.store.revision(stack, to)?.map(|it| it.spec),
+            Work::Down { .. } => self.store.applied(stack)?.map(|applied| applied.spec),
+        };
+        let current = self.store.current(stack)?.map(|revision| revision.spec);
+        for spec in [wanted, current].into_iter().flatten() {
+            values.extend(spec.values);
+        }
+        Ok(Redactor::new(&values))
+    }
+
+    /// Notes that the stack has a deploy now.
+    pub(super) fn hold(
+        &self,
+        inner: &mut Inner,
+        deploy: DeployId,
+        operator: OperatorName,
+        since_millis: u64,
+        journal: Journal,
+        work: &Work,
+    ) -> Job {
         let cancel = self.stop.child_token();
-        let job = Job {
-            store: self.store.clone(),
-            engine: self.engine.clone(),
-            journal: journal.clone(),
+        let active = Active {
             deploy,
             operator: operator.clone(),
+            since_millis,
+            journal: journal.clone(),
             cancel: cancel.clone(),
-            stopping: self.stop.clone(),
         };
-        let since_millis = clock::unix_millis();
-        inner.active.insert(
-            stack.clone(),
-            Active {
-                deploy,
-                operator,
-                since_millis,
-                journal,
-                cancel,
-            },
-        );
+        inner.active.insert(work.stack().clone(), active);
+        Job {
+            store: self.store.clone(),
+            engine: self.engine.clone(),
+            journal,
+            deploy,
+            operator,
+            cancel,
+            stopping: self.stop.clone(),
+        }
+    }
+
+    /// Runs it to its end, or until the agent stops.
+    pub(super) fn start(&self, job: Job, work: Work) {
         let shared = self.inner.clone();
         self.tasks.spawn(async move {
-            let last = run_to_the_end(job, work).await;
+            let last = run_to_the_end(&job, &work).await;
             // Told and freed in one step: who sees the end finds the stack free.
             let mut inner = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(active) = inner.active.remove(&stack) {
-                active.journal.push(last);
+            inner.active.remove(work.stack());
+            match last {
+                Some(last) => {
+                    job.journal.push(last);
+                    forget(&job.store.work_folder(&job.deploy));
+                }
+                None => tracing::info!(deploy = %job.deploy, "goes on when the agent is back"),
             }
         });
-        Ok(false)
     }
 }
 
-async fn run_to_the_end(job: Job, work: Work) -> EventKind {
+/// Removes what only an unfinished deploy needs.
+pub(super) fn forget(folder: &Path) {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %folder.display(), %error, "stays until the next start");
+        }
+        _ => {}
+    }
+}
+
+async fn run_to_the_end(job: &Job, work: &Work) -> Option<EventKind> {
     let deploy = job.deploy;
     // A defect in one deploy must not take the agent, or leave watchers without an end.
     let ended = std::panic::AssertUnwindSafe(deploy::run(job, work))
@@ -222,7 +295,7 @@ async fn run_to_the_end(job: Job, work: Work) -> EventKind {
         .await;
     ended.unwrap_or_else(|_| {
         tracing::error!(%deploy, "a deploy panicked");
-        EventKind::Finished {
+        Some(EventKind::Finished {
             outcome: Outcome::Failed,
             state: State::Failed,
             revision: None,
@@ -233,7 +306,7 @@ async fn run_to_the_end(job: Job, work: Work) -> EventKind {
                 )
                 .hint("this is a defect in longshore; the agent's log on the host has the details"),
             ),
-        }
+        })
     })
 }
 

@@ -30,7 +30,11 @@ pub struct ScriptedEngine {
     faults: Arc<Mutex<Faults>>,
     /// Counts changes, so that whoever waits for one wakes.
     changes: watch::Sender<u64>,
+    /// Called before every call and after every change.
+    witness: Arc<Mutex<Option<Witness>>>,
 }
+
+type Witness = Arc<dyn Fn() + Send + Sync>;
 
 impl Default for ScriptedEngine {
     fn default() -> Self {
@@ -46,12 +50,48 @@ impl ScriptedEngine {
             world: Arc::new(Mutex::new(World::new())),
             faults: Arc::default(),
             changes: watch::Sender::new(0),
+            witness: Arc::default(),
+        }
+    }
+
+    /// Another engine that is now what this one is now: same images, same containers, same lives; no troubles.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let fork = Self::new();
+        *fork.world() = self.world().clone();
+        fork
+    }
+
+    /// Calls `witness` before every call and after every change, or no longer.
+    pub fn watch(&self, witness: Option<impl Fn() + Send + Sync + 'static>) {
+        let witness = witness.map(|witness| Arc::new(witness) as Witness);
+        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = witness;
+    }
+
+    fn tell(&self) {
+        let witness = self
+            .witness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(witness) = witness {
+            witness();
         }
     }
 
     /// Puts an image into the registry, for these platforms. The digest follows from repository and content.
     pub fn publish(&self, reference: &str, content: &str, platforms: &[&str]) -> String {
         self.world().publish(reference, content, platforms)
+    }
+
+    /// The registry loses everything; what the host has stays.
+    pub fn unpublish_all(&self) {
+        self.world().unpublish_all();
+    }
+
+    /// The host loses an image under all its names.
+    pub fn forget_image(&self, reference: &str) {
+        self.world().forget_image(reference);
     }
 
     /// Puts a published image into the host's own store, as if it had been pulled before.
@@ -124,10 +164,12 @@ impl ScriptedEngine {
 
     fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
+        self.tell();
     }
 
     /// Notes a call and does what the test wants of it. Hanging ends when the caller gives up.
     async fn enter(&self, method: Method, detail: impl Into<String>) -> Result<(), EngineError> {
+        self.tell();
         let trouble = self.faults().enter(method, detail.into());
         match trouble {
             None | Some(Trouble::Midway(_)) => Ok(()),
@@ -143,6 +185,7 @@ impl ScriptedEngine {
         detail: String,
         run: &Run,
     ) -> Result<Option<EngineError>, EngineError> {
+        self.tell();
         let trouble = self.faults().enter(method, detail);
         match trouble {
             None if run.stop.is_cancelled() => Err(EngineError::Cancelled),

@@ -23,7 +23,8 @@ pub(super) fn plan(inputs: &Inputs<'_>) -> Vec<FilePlan> {
 }
 
 /// What differs between the files that are there and those that are wanted.
-fn differing(there: &[ShippedFile], wanted: &[ShippedFile]) -> Vec<FilePlan> {
+#[must_use]
+pub fn differing(there: &[ShippedFile], wanted: &[ShippedFile]) -> Vec<FilePlan> {
     let before: BTreeMap<&RelPath, &ShippedFile> =
         there.iter().map(|file| (&file.path, file)).collect();
     let after: BTreeMap<&RelPath, &ShippedFile> =

@@ -81,6 +81,7 @@ fn revision(stage: &Stage) -> Revision {
         deploy: "00".repeat(16).parse().unwrap(),
         operator: "ana".parse().unwrap(),
         committed_at_millis: 0,
+        number: 1,
     }
 }
 

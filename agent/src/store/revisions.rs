@@ -49,6 +49,9 @@ pub struct Revision {
     pub operator: OperatorName,
     /// Unix milliseconds.
     pub committed_at_millis: u64,
+    /// Counts the commits of this stack here; order is by this, never by the clock.
+    #[serde(default)]
+    pub number: u64,
 }
 
 /// What was last laid out in the project directory, committed or not: written before the first file is replaced.
@@ -83,6 +86,38 @@ impl Store {
     /// When its file cannot be read.
     pub fn current(&self, stack: &StackName) -> Result<Option<Revision>, FileError> {
         files::read_json(&self.current_path(stack))
+    }
+
+    /// A kept revision.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn revision(
+        &self,
+        stack: &StackName,
+        id: &RevisionId,
+    ) -> Result<Option<Revision>, FileError> {
+        files::read_json(&self.revision_path(stack, id))
+    }
+
+    /// Every kept revision of a stack, the last committed first.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn revisions(&self, stack: &StackName) -> Result<Vec<Revision>, FileError> {
+        let folder = self.stack_folder(stack).join("revisions");
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut revisions = Vec::new();
+        for name in super::list(&folder)? {
+            let id = name.strip_suffix(".json").and_then(|id| id.parse().ok());
+            if let Some(id) = id {
+                revisions.extend(self.revision(stack, &id)?);
+            }
+        }
+        revisions.sort_by_key(|revision: &Revision| std::cmp::Reverse(revision.number));
+        Ok(revisions)
     }
 
     /// Makes a revision the stack's: kept under its id first, then one rename.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test, in helpers as well")]
 
+mod back;
 mod ends;
 mod files;
 mod part;

@@ -193,6 +193,17 @@ impl World {
         self.deployer.deploy(submission(plan, deploy))
     }
 
+    pub(crate) fn roll_back(
+        &self,
+        stack: &str,
+        to: Option<RevisionId>,
+        number: u8,
+    ) -> Result<bool, Fault> {
+        let operator = "ana".parse().unwrap();
+        self.deployer
+            .roll_back(id(number), name(stack), to, operator)
+    }
+
     /// Plans and submits; it is on its way.
     pub(crate) async fn begin(&self, bundle: &Bundle, number: u8) -> Watcher {
         let plan = self.plan(bundle).await.unwrap();

@@ -17,6 +17,7 @@ use crate::engine::{ComposeProject, Container, EngineError, LocalImage, RawLine,
 const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 
 /// Everything there is.
+#[derive(Clone)]
 pub(super) struct World {
     /// By image or by service.
     pub(super) behaviours: HashMap<String, Behaviour>,
@@ -30,6 +31,7 @@ pub(super) struct World {
     running: BTreeMap<String, Life>,
 }
 
+#[derive(Clone)]
 struct Life {
     project: ProjectName,
     /// As it was made; state and health follow from its age.
@@ -276,6 +278,18 @@ impl World {
         })?;
         self.store.insert(tagged(reference), image);
         Ok(())
+    }
+
+    /// The registry loses everything.
+    pub(super) fn unpublish_all(&mut self) {
+        self.registry.clear();
+    }
+
+    /// The store loses an image under all its names.
+    pub(super) fn forget_image(&mut self, reference: &str) {
+        if let Some(gone) = self.image(reference) {
+            self.store.retain(|_, image| image.id != gone.id);
+        }
     }
 
     /// Takes a name away.

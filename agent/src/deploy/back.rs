@@ -1,0 +1,173 @@
+//! The way back: the whole stack to its last good revision, or, when there is none, to nothing.
+
+use std::time::Duration;
+
+use proto::event::{EventKind, Outcome, State};
+use proto::fault::{Fault, FaultKind};
+use proto::id::StackName;
+use tokio::time::{Instant, timeout};
+
+use super::{Job, Point, Stopped, point, restore, verify};
+use crate::engine::{Container, EngineError};
+use crate::stage::compose_project;
+use crate::store::Revision;
+
+/// A restarting engine, or a host that boots, is back by then.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// There is no event to wait for while the engine is away.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// An engine that goes away in the middle of it is waited for this often.
+const TRIES: usize = 3;
+
+impl Job {
+    /// Waits until the engine answers.
+    pub(super) async fn wait_for_engine(&self) -> Result<(), Stopped> {
+        let end = Instant::now() + ENGINE_PATIENCE;
+        loop {
+            let Err(error) = self.engine.facts().await else {
+                return Ok(());
+            };
+            if Instant::now() >= end {
+                return Err(error.into());
+            }
+            // Not `cancel`: an operator who cancels wants the stack back, and that needs the engine.
+            if timeout(ASK_AGAIN, self.stopping.cancelled()).await.is_ok() {
+                return Err(EngineError::Cancelled.into());
+            }
+        }
+    }
+
+    /// Undoes a deploy that has changed something. `None` when the agent stops first.
+    pub(super) async fn go_back(
+        &self,
+        stopped: Stopped,
+        stack: &StackName,
+        point: &Point,
+    ) -> Result<Option<EventKind>, Stopped> {
+        let mut stopped = stopped.told(false);
+        stopped.fault = self.journal.mask(stopped.fault);
+        point::save_reason(&self.folder(), &stopped)?;
+        // Going back cannot be cancelled, only interrupted.
+        let job = Self {
+            cancel: self.stopping.clone(),
+            ..self.clone()
+        };
+        job.warn(format!("{}; going back", stopped.fault));
+        job.enter(State::RollingBack);
+        let base = job.store.current(stack)?;
+        let done = match &base {
+            Some(base) => job.restore(base, point).await,
+            None => job.remove_made(stack, point).await,
+        };
+        if done.is_err() && job.stopping.is_cancelled() {
+            return Ok(None);
+        }
+        Ok(Some(ending(stopped, base.as_ref(), done)).inspect(|last| {
+            if let EventKind::Finished {
+                state: State::RolledBack,
+                ..
+            } = last
+            {
+                job.enter(State::RolledBack);
+            }
+        }))
+    }
+
+    async fn restore(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
+        let mut tries = 1;
+        loop {
+            self.wait_for_engine().await?;
+            let Err(stopped) = self.restore_once(base, point).await else {
+                return Ok(());
+            };
+            let away = self.engine.facts().await.is_err();
+            if !away || tries == TRIES || self.stopping.is_cancelled() {
+                return Err(stopped);
+            }
+            tries += 1;
+        }
+    }
+
+    async fn restore_once(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
+        restore::check(self, base).await?;
+        let made = self.made(base, point).await?;
+        let ids: Vec<String> = made.iter().map(|container| container.id.clone()).collect();
+        restore::bring(self, base, &ids).await?;
+        for container in made {
+            if base.resolved.service(&container.service).is_none() {
+                self.engine.remove_container(&container.id).await?;
+            }
+        }
+        let target = verify::Target::of_revision(base);
+        let judged = verify::verify(self, &target, &point.before);
+        self.unless_cancelled(judged).await.map(drop)
+    }
+
+    /// The containers that this deploy has made so far.
+    async fn made(&self, base: &Revision, point: &Point) -> Result<Vec<Container>, Stopped> {
+        let mut now = self.engine.containers(&base.spec.project).await?;
+        now.retain(|c| !c.one_off && !point.before.iter().any(|old| old.id == c.id));
+        Ok(now)
+    }
+
+    /// A first deploy has nothing to go back to: what it made goes, and volumes stay.
+    async fn remove_made(&self, stack: &StackName, point: &Point) -> Result<(), Stopped> {
+        self.wait_for_engine().await?;
+        let Some(applied) = self.store.applied(stack)? else {
+            return Ok(());
+        };
+        if point.before.is_empty() {
+            let project = compose_project(&applied.spec, &self.store.project_directory(stack));
+            return self
+                .with_lines(|run| self.engine.down(&project, false, run))
+                .await;
+        }
+        for container in self.engine.containers(&applied.spec.project).await? {
+            if !point.before.iter().any(|old| old.id == container.id) {
+                self.engine.remove_container(&container.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ending(stopped: Stopped, base: Option<&Revision>, done: Result<(), Stopped>) -> EventKind {
+    let Stopped { outcome, fault } = stopped;
+    let revision = base.map(|base| base.id);
+    let (state, fault) = match (done, revision) {
+        (Ok(()), Some(revision)) => {
+            let hint = format!("the stack is back at revision {}", revision.short());
+            (State::RolledBack, fault.hint(hint))
+        }
+        (Ok(()), None) => {
+            let hint = "what this first deploy had made was removed again; volumes stay";
+            (State::Failed, fault.hint(hint))
+        }
+        (Err(again), _) => (State::Failed, stuck(fault, again.fault)),
+    };
+    EventKind::Finished {
+        outcome: if outcome == Outcome::Succeeded {
+            Outcome::Failed
+        } else {
+            outcome
+        },
+        state,
+        revision,
+        fault: Some(fault),
+    }
+}
+
+/// Both reasons count: why the deploy failed, and why the stack could not be brought back.
+fn stuck(first: Fault, second: Fault) -> Fault {
+    let mut fault = Fault::new(
+        FaultKind::Failed,
+        format!("{}, and the stack could not be brought back", first.what),
+    );
+    fault.causes = first.causes;
+    fault.causes.push(format!("going back: {second}"));
+    fault.causes.extend(second.causes);
+    fault.output = first.output;
+    fault.output.extend(second.output);
+    fault.hints = second.hints;
+    fault.hint("what runs now is neither revision: controller status, then deploy again")
+}

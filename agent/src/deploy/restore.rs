@@ -1,0 +1,156 @@
+//! Brings a stack to a kept revision: its files, its images by id, its containers. Needs no registry and no workstation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::{RevisionId, ServiceName};
+
+use super::{Job, Stopped, layout, tidy};
+use crate::deployer::on_disk;
+use crate::engine::{Container, Up};
+use crate::planner::differing;
+use crate::stage::compose_project;
+use crate::store::{ImagePin, Revision};
+
+/// One revision's share of a stack: the services that it made.
+struct Part<'a> {
+    revision: Revision,
+    services: BTreeSet<&'a ServiceName>,
+}
+
+impl Part<'_> {
+    /// What its services run. Images of its other services may be gone, and are not its concern.
+    fn images(&self) -> impl Iterator<Item = (&String, &ImagePin)> {
+        let used = |name: &String| {
+            let mut users = self.revision.resolved.services.iter();
+            users.any(|it| it.image == *name && self.services.contains(&it.name))
+        };
+        let images = self.revision.images.iter();
+        images.filter(move |(name, _)| used(name))
+    }
+}
+
+/// Proves that everything the revision needs is on this host.
+pub(super) async fn check(job: &Job, target: &Revision) -> Result<(), Stopped> {
+    for part in parts(job, target)? {
+        for (name, pin) in part.images() {
+            if job.engine.image(&pin.id).await?.is_none() {
+                let cause = format!("image {name} has left the host");
+                return Err(not_restorable(part.revision.id, cause));
+            }
+        }
+        for file in &part.revision.spec.files {
+            if !job.store.blobs().has(&file.blob) {
+                let cause = format!("the content of {} has left the host", file.path);
+                return Err(not_restorable(part.revision.id, cause));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn not_restorable(revision: RevisionId, cause: String) -> Stopped {
+    Fault::new(
+        FaultKind::Failed,
+        format!("revision {} cannot be restored", revision.short()),
+    )
+    .cause(cause)
+    .hint("deploy the files of that version again")
+    .into()
+}
+
+/// Containers whose mounted files differ in the target: Compose would see no change in them.
+pub(super) fn stale(
+    job: &Job,
+    target: &Revision,
+    containers: &[Container],
+) -> Result<Vec<String>, Stopped> {
+    let there = on_disk(job.store.applied(&target.spec.stack)?.as_ref());
+    let changed = differing(&there, &target.spec.files);
+    let stale = containers.iter().filter(|container| {
+        let service = target.resolved.service(&container.service);
+        let mounts = service.iter().flat_map(|service| &service.mounts);
+        let mut touched = mounts.flat_map(|at| changed.iter().map(move |file| (at, file)));
+        touched.any(|(at, file)| file.path.is_within(at))
+    });
+    Ok(stale.map(|container| container.id.clone()).collect())
+}
+
+/// Makes the host what the revision says. Of the containers that `stale` names, those that Compose leaves are made anew.
+pub(super) async fn bring(job: &Job, target: &Revision, stale: &[String]) -> Result<(), Stopped> {
+    tidy::tidy(job, &target.spec.project).await?;
+    let parts = parts(job, target)?;
+    let whole = parts.len() == 1;
+    for part in parts {
+        apply(job, &part, whole, stale).await?;
+    }
+    Ok(())
+}
+
+/// The target itself comes last: the files that stay in the directory are its own.
+fn parts<'a>(job: &Job, target: &'a Revision) -> Result<Vec<Part<'a>>, Stopped> {
+    let mut older: BTreeMap<RevisionId, BTreeSet<&ServiceName>> = BTreeMap::new();
+    for (service, revision) in &target.older {
+        older.entry(*revision).or_default().insert(service);
+    }
+    let mut parts = Vec::new();
+    for (id, services) in older {
+        let revision = job.store.revision(&target.spec.stack, &id)?;
+        let gone = || not_restorable(target.id, format!("revision {} is gone", id.short()));
+        parts.push(Part {
+            revision: revision.ok_or_else(gone)?,
+            services,
+        });
+    }
+    let own = target.resolved.services.iter().map(|service| &service.name);
+    parts.push(Part {
+        revision: target.clone(),
+        services: own
+            .filter(|name| !target.older.contains_key(name))
+            .collect(),
+    });
+    Ok(parts)
+}
+
+async fn apply(job: &Job, part: &Part<'_>, whole: bool, stale: &[String]) -> Result<(), Stopped> {
+    let revision = &part.revision;
+    for (name, pin) in part.images() {
+        name_image(job, name, &pin.id).await?;
+    }
+    layout::lay_out(job, &revision.spec, &revision.directory)?;
+    let project = compose_project(&revision.spec, &revision.directory);
+    let up = Up {
+        only: if whole {
+            Vec::new()
+        } else {
+            part.services.iter().copied().cloned().collect()
+        },
+        force_recreate: false,
+    };
+    job.with_lines(|run| job.engine.up(&project, &up, run))
+        .await?;
+    let left = job.engine.containers(&revision.spec.project).await?;
+    let again: BTreeSet<ServiceName> = left
+        .into_iter()
+        .filter(|c| !c.one_off && stale.contains(&c.id) && part.services.contains(&c.service))
+        .map(|container| container.service)
+        .collect();
+    if again.is_empty() {
+        return Ok(());
+    }
+    let up = Up {
+        only: again.into_iter().collect(),
+        force_recreate: true,
+    };
+    job.with_lines(|run| job.engine.up(&project, &up, run))
+        .await
+}
+
+/// Lets a name mean the image again that it meant in the revision.
+async fn name_image(job: &Job, name: &str, id: &str) -> Result<(), Stopped> {
+    let means = job.engine.image(name).await?;
+    if means.is_some_and(|image| image.id == id) {
+        return Ok(());
+    }
+    Ok(job.engine.tag(id, name).await?)
+}

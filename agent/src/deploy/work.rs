@@ -1,0 +1,128 @@
+//! What a deploy is to do, and what it goes forward to.
+
+use std::path::Path;
+
+use proto::fault::{Fault, FaultKind};
+use proto::id::{ProjectName, RevisionId, StackName, StageId};
+use proto::plan::Plan;
+use proto::registry::RegistryAuth;
+use serde::{Deserialize, Serialize};
+
+use super::{Job, Stopped, point};
+use crate::files::{self, FileError};
+use crate::store::{Revision, Stage};
+
+/// What a deploy is to do. Kept on disk until its end, without the logins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+pub enum Work {
+    /// Bring the host to a staged stack.
+    Deploy {
+        /// What is wanted.
+        stage: StageId,
+        /// What the operator agreed to.
+        plan: Box<Plan>,
+        /// Logins for the pulls; a restarted agent has none.
+        #[serde(skip)]
+        auths: Vec<RegistryAuth>,
+        /// Whether the plan's orphans go.
+        remove_orphans: bool,
+    },
+    /// Bring a stack back to a kept revision.
+    Rollback {
+        /// Which stack.
+        stack: StackName,
+        /// Which revision.
+        to: RevisionId,
+    },
+    /// Take a stack down.
+    Down {
+        /// Which stack.
+        stack: StackName,
+        /// Its named volumes too: their data is lost.
+        volumes: bool,
+    },
+}
+
+impl Work {
+    /// The work of a deploy that has not ended.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn load(folder: &Path) -> Result<Option<Self>, FileError> {
+        files::read_json(&folder.join("work.json"))
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn save(&self, folder: &Path) -> Result<(), FileError> {
+        files::private_dir(folder)?;
+        files::write_json(&folder.join("work.json"), self)
+    }
+
+    /// Which stack it is about.
+    #[must_use]
+    pub fn stack(&self) -> &StackName {
+        match self {
+            Self::Deploy { plan, .. } => &plan.stack,
+            Self::Rollback { stack, .. } | Self::Down { stack, .. } => stack,
+        }
+    }
+}
+
+/// What a deploy goes forward to.
+pub(super) enum Goal {
+    Stage {
+        stage: Box<Stage>,
+        plan: Box<Plan>,
+        remove_orphans: bool,
+    },
+    Revision(Box<Revision>),
+}
+
+impl Goal {
+    /// The Compose project that it is about.
+    pub(super) fn project(&self) -> &ProjectName {
+        match self {
+            Self::Stage { stage, .. } => &stage.spec.project,
+            Self::Revision(revision) => &revision.spec.project,
+        }
+    }
+}
+
+impl Job {
+    /// Where a deploy or a rollback goes; the records of both are kept until it ends.
+    pub(super) fn goal(&self, work: &Work) -> Result<Goal, Stopped> {
+        Ok(match work {
+            Work::Deploy {
+                stage,
+                plan,
+                remove_orphans,
+                ..
+            } => {
+                let stage = self.store.stage(stage)?;
+                Goal::Stage {
+                    stage: Box::new(stage.ok_or_else(|| point::unknown(no_such("staged stack")))?),
+                    plan: plan.clone(),
+                    remove_orphans: *remove_orphans,
+                }
+            }
+            Work::Rollback { stack, to } => {
+                let revision = self.store.revision(stack, to)?;
+                let revision = revision.ok_or_else(|| point::unknown(no_such("revision")))?;
+                Goal::Revision(Box::new(revision))
+            }
+            Work::Down { .. } => return Err(point::unknown(no_such("goal"))),
+        })
+    }
+}
+
+/// A record that should be there.
+pub(super) fn no_such(what: &str) -> Fault {
+    Fault::new(
+        FaultKind::Internal,
+        format!("the {what} of this deploy is gone"),
+    )
+}

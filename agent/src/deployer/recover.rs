@@ -1,0 +1,90 @@
+//! Takes over from an agent that did not live to end its deploys.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use proto::event::{EventKind, Outcome, State};
+use proto::fault::{Fault, FaultKind};
+use proto::id::{DeployId, StackName};
+
+use super::submit::forget;
+use super::{Deployer, Request};
+use crate::deploy::{Job, Point, Work};
+use crate::files::{self, FileError};
+use crate::journal::Journal;
+
+impl Deployer {
+    /// Finds the deploys without an end. Those past their point hold their stacks from here on.
+    pub(super) fn find_unfinished(&mut self) -> Result<(), Fault> {
+        for deploy in self.store.deploys()? {
+            let folder = self.store.deploy_folder(&deploy);
+            match files::read_json::<Request>(&folder.join("request.json"))? {
+                // Never taken: its sender was never answered.
+                None => std::fs::remove_dir_all(&folder)
+                    .map_err(|error| FileError::new("remove", &folder, error))?,
+                Some(request) => self.take_over(deploy, request)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_over(&self, deploy: DeployId, request: Request) -> Result<(), Fault> {
+        let folder = self.store.work_folder(&deploy);
+        if self.journal_of(&deploy)?.is_over() {
+            forget(&folder);
+            return Ok(());
+        }
+        let Request {
+            stack,
+            operator,
+            since_millis,
+            ..
+        } = request;
+        let (Some(work), Some(operator)) = (Work::load(&folder)?, operator) else {
+            return self.interrupt(&deploy, &stack);
+        };
+        // A damaged point is for the deploy itself to tell of.
+        let untouched = matches!(Point::load(&folder), Ok(None));
+        if untouched && !matches!(work, Work::Down { .. }) {
+            return self.interrupt(&deploy, &stack);
+        }
+        let journal = Journal::create(&self.store.deploy_folder(&deploy), self.redactor(&work)?)?;
+        let mut inner = self.inner();
+        let job = self.hold(&mut inner, deploy, operator, since_millis, journal, &work);
+        drop(inner);
+        self.unfinished().push((job, work));
+        Ok(())
+    }
+
+    fn interrupt(&self, deploy: &DeployId, stack: &StackName) -> Result<(), Fault> {
+        let current = self.store.current(stack)?;
+        let what = "the agent stopped in the middle of this deploy";
+        let fault = Fault::new(FaultKind::Failed, what)
+            .hint("nothing had been changed yet; run the same command again");
+        self.journal_of(deploy)?.push(EventKind::Finished {
+            outcome: Outcome::Interrupted,
+            state: State::Failed,
+            revision: current.map(|revision| revision.id),
+            fault: Some(fault),
+        });
+        forget(&self.store.work_folder(deploy));
+        Ok(())
+    }
+
+    /// Ends what an earlier agent's children are still doing, then goes on with its deploys. Once, before anything
+    /// else is asked of the engine.
+    pub async fn recover(&self) {
+        if let Err(error) = self.engine.end_leftovers().await {
+            tracing::error!(%error, "cannot look for children of an earlier agent");
+        }
+        let unfinished = std::mem::take(&mut *self.unfinished());
+        for (job, work) in unfinished {
+            tracing::warn!(deploy = %job.deploy, stack = %work.stack(), "going on with what an earlier agent began");
+            self.start(job, work);
+        }
+    }
+
+    fn unfinished(&self) -> MutexGuard<'_, Vec<(Job, Work)>> {
+        let unfinished = self.unfinished.lock();
+        unfinished.unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,50 @@
+//! Lets tests look at the host between any two changes of it, as a crash there would leave it. Shipped, it is nothing.
+
+#[cfg(not(any(test, feature = "test-util")))]
+pub(crate) fn changed(_: &std::path::Path) {}
+
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use watched::changed;
+#[cfg(any(test, feature = "test-util"))]
+pub use watched::{Guard, watch};
+
+#[cfg(any(test, feature = "test-util"))]
+mod watched {
+    use std::collections::HashMap;
+    use std::path::{Path, PathBuf};
+    use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+    type Witness = Arc<dyn Fn(&Path) + Send + Sync>;
+
+    static WITNESSES: LazyLock<Mutex<HashMap<PathBuf, Witness>>> = LazyLock::new(Mutex::default);
+
+    fn witnesses() -> MutexGuard<'static, HashMap<PathBuf, Witness>> {
+        WITNESSES.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the watch when dropped.
+    pub struct Guard(PathBuf);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            witnesses().remove(&self.0);
+        }
+    }
+
+    /// Calls `witness` with the path of each change below `root`, right after it.
+    pub fn watch(root: &Path, witness: impl Fn(&Path) + Send + Sync + 'static) -> Guard {
+        witnesses().insert(root.to_owned(), Arc::new(witness));
+        Guard(root.to_owned())
+    }
+
+    pub(crate) fn changed(path: &Path) {
+        let found = {
+            let all = witnesses();
+            let mut below = all.iter().filter(|(root, _)| path.starts_with(root));
+            below.next().map(|(_, witness)| Arc::clone(witness))
+        };
+        if let Some(witness) = found {
+            witness(path);
+        }
+    }
+}
