@@ -23,6 +23,20 @@ fn an_invalid_fleet_key_shows_its_line() {
 }
 
 #[test]
+fn a_missing_fleet_key_is_named() {
+    let Some(world) = world() else { return };
+    let case = world.case("nokey");
+    let file = case.folder.path().join("fleet.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    for key in ["name", "address", "path"] {
+        let kept = text.lines();
+        let kept = kept.filter(|line| !line.starts_with(&format!("{key} = ")));
+        fs::write(&file, kept.collect::<Vec<_>>().join("\n")).unwrap();
+        case.deploy().failed(65, &["fleet.toml", key]);
+    }
+}
+
+#[test]
 fn an_unknown_target_suggests_the_nearest() {
     let Some(world) = world() else { return };
     world

@@ -1,12 +1,17 @@
 //! Claims about longshore, driven as an operator drives it: the real controller, TLS, agent, engine and Compose.
 #![allow(clippy::unwrap_used, reason = "a suite: every failure is a panic")]
 
+mod alone;
 mod bad_input;
 mod deploys;
+mod escapes;
 mod hosts;
 mod identities;
 mod leaving;
 mod one_service;
+mod raw;
 mod several_hosts;
+mod strangers;
+mod too_much;
 mod values;
 mod world;

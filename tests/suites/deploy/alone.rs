@@ -1,0 +1,75 @@
+//! A host that one test has for itself, with a stack that runs: what is there before and after can be compared.
+
+use std::fs;
+use std::time::Duration;
+
+use tests::lab::{Cmd, Host, Process};
+
+use crate::world::{Case, Ended, World};
+
+/// The host, its agent, and the stack of the same name that was deployed to it.
+pub(crate) struct Alone<'w> {
+    pub(crate) host: Host,
+    pub(crate) case: Case<'w>,
+    agent: Process,
+}
+
+impl<'w> Alone<'w> {
+    /// Makes the host and deploys the stack.
+    pub(crate) fn new(world: &'w World, name: &str) -> Self {
+        let host = world.lab.host(name).unwrap();
+        let agent = world.enrol(&host);
+        let case = world.case(name);
+        let file = case.folder.path().join("fleet.toml");
+        let more = format!(
+            "\n[hosts.{name}]\naddress = \"{}:7433\"\nstacks = [\"{name}\"]\n",
+            host.ip()
+        );
+        fs::write(&file, fs::read_to_string(&file).unwrap() + &more).unwrap();
+        let alone = Self { host, case, agent };
+        alone.deploy().done();
+        alone
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.host.name()
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("{}:7433", self.host.ip())
+    }
+
+    pub(crate) fn deploy(&self) -> Ended {
+        self.case.controller(&["deploy", self.name(), "--yes"])
+    }
+
+    /// The agent again, with what its folder says now.
+    pub(crate) fn restart_agent(&mut self) {
+        self.agent.terminate();
+        self.agent.wait(Duration::from_secs(20)).unwrap();
+        self.agent = self.host.spawn(&Cmd::new(["agent", "run"])).unwrap();
+        self.agent
+            .wait_for("listening", Duration::from_secs(20))
+            .unwrap();
+    }
+
+    /// Every container, and every file of the agent with its content.
+    pub(crate) fn everything(&self) -> String {
+        let line = "docker ps -a --no-trunc --format '{{.ID}} {{.Image}} {{.State}}' | sort; \
+                    find /var/lib/longshore /etc/longshore -type f -exec sha256sum {} + | sort -k 2";
+        self.host.sh(line).unwrap()
+    }
+
+    /// Nothing is changed since `before`, and the same agent still serves a good operator.
+    #[track_caller]
+    pub(crate) fn is_unharmed(&self, before: &str) {
+        assert_eq!(self.everything(), before);
+        assert!(
+            self.agent.ended().is_none(),
+            "the agent ended:\n{}",
+            self.agent.output()
+        );
+        let said = self.deploy().done();
+        assert!(said.contains("nothing to change"), "{said}");
+    }
+}
