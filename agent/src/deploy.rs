@@ -155,6 +155,7 @@ impl Job {
             }
             Goal::Revision(revision) => {
                 restore::bring(self, revision, &point.stale).await?;
+                restore::remove_later(self, revision, &point.before).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_revision(revision);
                 let judged = verify::verify(self, &target, &point.before);

@@ -87,6 +87,25 @@ pub(super) async fn bring(job: &Job, target: &Revision, stale: &[String]) -> Res
     Ok(())
 }
 
+/// Removes the services that only the current revision has: they are later than the target.
+pub(super) async fn remove_later(
+    job: &Job,
+    target: &Revision,
+    before: &[Container],
+) -> Result<(), Stopped> {
+    let Some(current) = job.store.current(&target.spec.stack)? else {
+        return Ok(());
+    };
+    let later = before.iter().filter(|container| {
+        let service = &container.service;
+        current.resolved.service(service).is_some() && target.resolved.service(service).is_none()
+    });
+    for container in later {
+        job.engine.remove_container(&container.id).await?;
+    }
+    Ok(())
+}
+
 /// The target itself comes last: the files that stay in the directory are its own.
 fn parts<'a>(job: &Job, target: &'a Revision) -> Result<Vec<Part<'a>>, Stopped> {
     let mut older: BTreeMap<RevisionId, BTreeSet<&ServiceName>> = BTreeMap::new();

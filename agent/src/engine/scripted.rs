@@ -58,7 +58,7 @@ impl ScriptedEngine {
     #[must_use]
     pub fn fork(&self) -> Self {
         let fork = Self::new();
-        *fork.world() = self.world().clone();
+        *fork.world() = self.world().fork();
         fork
     }
 

@@ -139,6 +139,18 @@ impl World {
         }
     }
 
+    /// An agent on what another one left there; `root` is where that one was, and is no more.
+    pub(crate) fn take_over(engine: ScriptedEngine, state: &Path, root: &Path) -> Self {
+        let root = tempfile::Builder::new()
+            .prefix(root.file_name().unwrap())
+            .rand_bytes(0)
+            .tempdir_in(root.parent().unwrap())
+            .unwrap();
+        std::fs::remove_dir(root.path()).unwrap();
+        std::fs::rename(state, root.path()).unwrap();
+        Self::open(engine, root)
+    }
+
     /// The agent is gone and another one starts. Its tasks must be gone before: they hold the store.
     pub(crate) fn restart(self) -> Self {
         let Self {

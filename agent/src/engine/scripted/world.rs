@@ -1,6 +1,7 @@
 //! What a scripted host has: images, containers, and a registry somewhere.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use proto::id::ProjectName;
@@ -21,7 +22,9 @@ const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 pub(super) struct World {
     /// By image or by service.
     pub(super) behaviours: HashMap<String, Behaviour>,
-    born: Instant,
+    /// How old the host was when this process first looked at it; a fork goes on from there.
+    past: Duration,
+    seen_first: OnceLock<Instant>,
     made: u64,
     /// By `repository:tag` and by `repository@digest`.
     registry: HashMap<String, RemoteImage>,
@@ -37,13 +40,14 @@ struct Life {
     /// As it was made; state and health follow from its age.
     container: Container,
     behaviour: Behaviour,
-    started: Instant,
+    /// By the host's age.
+    started: Duration,
     lines: Vec<RawLine>,
 }
 
 impl Life {
-    fn now(&self) -> Container {
-        let look = self.behaviour.look(self.started.elapsed());
+    fn at(&self, age: Duration) -> Container {
+        let look = self.behaviour.look(age.saturating_sub(self.started));
         Container {
             state: look.state,
             health: look.health,
@@ -60,7 +64,8 @@ impl World {
     pub(super) fn new() -> Self {
         Self {
             behaviours: HashMap::new(),
-            born: Instant::now(),
+            past: Duration::ZERO,
+            seen_first: OnceLock::new(),
             made: 0,
             registry: HashMap::new(),
             store: BTreeMap::new(),
@@ -148,21 +153,25 @@ impl World {
 
     /// All containers of a project, by name.
     pub(super) fn containers(&self, project: &ProjectName) -> Vec<Container> {
-        self.of(project).map(Life::now).collect()
+        let age = self.age();
+        self.of(project).map(|life| life.at(age)).collect()
     }
 
     /// All containers, by name.
     pub(super) fn all_containers(&self) -> Vec<Container> {
-        self.running.values().map(Life::now).collect()
+        let age = self.age();
+        self.running.values().map(|life| life.at(age)).collect()
     }
 
     /// When a container of the project will look different, if nobody does anything.
     pub(super) fn next_change(&self, project: &ProjectName) -> Option<Instant> {
+        let age = self.age();
         let next = |life: &Life| {
-            let age = life.behaviour.next_change(life.started.elapsed())?;
-            Some(life.started + age)
+            let own = age.saturating_sub(life.started);
+            Some(life.behaviour.next_change(own)? - own)
         };
-        self.of(project).filter_map(next).min()
+        let soonest = self.of(project).filter_map(next).min()?;
+        Some(Instant::now() + soonest)
     }
 
     fn of(&self, project: &ProjectName) -> impl Iterator<Item = &Life> {
@@ -201,15 +210,16 @@ impl World {
         for container in gone {
             self.remove(&container.name);
         }
+        let age = self.age();
         let mut lines = Vec::new();
         for number in 1..=service.replicas {
             let name = format!("{prefix}-{number}");
             let made = self.make(project, service, &image, number, &name);
             let word = match self.running.get_mut(&name) {
                 Some(old) if !force && same(&old.container, &made.container) => {
-                    if old.now().state != proto::event::ContainerState::Running {
+                    if old.at(age).state != proto::event::ContainerState::Running {
                         // As Compose does: what has ended is started again.
-                        old.started = Instant::now();
+                        old.started = age;
                         old.container.started_at_millis = made.container.started_at_millis;
                     }
                     "Running"
@@ -264,7 +274,7 @@ impl World {
             project: project.name.clone(),
             container,
             behaviour,
-            started: Instant::now(),
+            started: self.age(),
             lines: Vec::new(),
         }
     }
@@ -331,7 +341,7 @@ impl World {
             project: old.project.clone(),
             container,
             behaviour: Behaviour::created(),
-            started: Instant::now(),
+            started: self.age(),
             lines: Vec::new(),
         };
         self.running.insert(half, life);
@@ -369,8 +379,22 @@ impl World {
             .map(|life| life.lines.clone())
     }
 
+    /// How long the host has been up.
+    fn age(&self) -> Duration {
+        self.past + self.seen_first.get_or_init(Instant::now).elapsed()
+    }
+
+    /// The same host for another process, whose clock may show anything.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            past: self.age(),
+            seen_first: OnceLock::new(),
+            ..self.clone()
+        }
+    }
+
     fn clock(&self) -> Duration {
-        EPOCH + self.born.elapsed()
+        EPOCH + self.age()
     }
 }
 
