@@ -1,0 +1,62 @@
+//! What the agent finds on its own disk after a power cut: journals and records.
+
+use std::fmt::Debug;
+
+use agent::journal::{Journal, read_events};
+use agent::redact::Redactor;
+use agent::store::{Applied, Revision, Stage};
+use controller::event::FleetEvent;
+use proto::event::{Event, EventKind};
+use proto::id::DeployId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{check_error, in_scratch};
+
+/// `events.jsonl`, whole, torn or from somewhere else.
+pub(super) fn journal(bytes: &[u8]) {
+    in_scratch(|scratch| {
+        let path = scratch.write("events.jsonl", bytes);
+        let events = read_events(scratch.path()).unwrap();
+        assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
+        for event in &events {
+            same_again::<Event>(&serde_json::to_vec(event).unwrap());
+        }
+        let journal = Journal::create(scratch.path(), Redactor::default()).unwrap();
+        let kept = std::fs::read(&path).unwrap();
+        assert!(
+            bytes.starts_with(&kept),
+            "mending is cutting off, and nothing else"
+        );
+        assert_eq!(
+            kept.iter().filter(|byte| **byte == b'\n').count(),
+            events.len()
+        );
+        let text = "after a restart".to_owned();
+        journal.push(EventKind::Warning { text });
+        let mended = read_events(scratch.path()).unwrap();
+        assert_eq!(mended.len(), events.len() + 1);
+        assert_eq!(mended.get(..events.len()), Some(events.as_slice()));
+    });
+}
+
+/// The store's JSON records, and the recorded events of a screen.
+pub(super) fn records(bytes: &[u8]) {
+    same_again::<Stage>(bytes);
+    same_again::<Revision>(bytes);
+    same_again::<Applied>(bytes);
+    same_again::<DeployId>(bytes);
+    same_again::<FleetEvent>(bytes);
+    same_again::<Vec<String>>(bytes);
+}
+
+/// What can be read is written so that it is read as the same.
+fn same_again<T: DeserializeOwned + Serialize + Debug>(bytes: &[u8]) {
+    let record: T = match serde_json::from_slice(bytes) {
+        Ok(record) => record,
+        Err(error) => return check_error(&error),
+    };
+    let written = serde_json::to_vec(&record).unwrap();
+    let read: T = serde_json::from_slice(&written).unwrap();
+    assert_eq!(serde_json::to_vec(&read).unwrap(), written, "{read:?}");
+}
