@@ -9,7 +9,6 @@ use proto::limits::PLAN_LIFE;
 use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
 use proto::stack::StackSpec;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,27 +20,19 @@ use crate::redact::Redactor;
 use crate::stage::Session;
 use crate::store::Store;
 
+mod changes;
 mod facts;
+mod history;
 mod recover;
+mod request;
 mod submit;
 
 pub(crate) use facts::on_disk;
+use request::Request;
 pub use submit::Submission;
 
 /// Plans remembered at once; the oldest makes room.
 const MOST_PLANS: usize = 64;
-
-/// What was asked for, kept beside the events so that a resent request is recognised after a restart.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Request {
-    stack: StackName,
-    what: String,
-    // What follows was not kept by the first agents.
-    #[serde(default)]
-    operator: Option<OperatorName>,
-    #[serde(default)]
-    since_millis: u64,
-}
 
 struct Prepared {
     plan: Plan,

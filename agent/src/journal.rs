@@ -1,7 +1,7 @@
 //! A deploy's numbered events: on disk before anybody is told, replayed after any number, followed to the end.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,8 @@ use crate::witness;
 const MOST_EVENTS: usize = 10_000;
 /// Progress that a slow watcher may lag behind before it loses some.
 const PROGRESS_QUEUE: usize = 256;
+/// The last event is looked for in this many bytes at the end of a journal.
+const TAIL: u64 = 64 * 1024;
 
 /// The journal of one deploy, shared by its task and its watchers.
 #[derive(Clone)]
@@ -232,6 +234,35 @@ pub fn read_events(folder: &Path) -> Result<Vec<Event>, FileError> {
     read_good(&folder.join("events.jsonl")).map(|(events, _)| events)
 }
 
+/// The last event in a deploy's folder, without reading the others.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn last_event(folder: &Path) -> Result<Option<Event>, FileError> {
+    let path = folder.join("events.jsonl");
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(FileError::new("open", &path, error)),
+    };
+    let mut tail = Vec::new();
+    let read = || -> std::io::Result<()> {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        file.take(TAIL).read_to_end(&mut tail)?;
+        Ok(())
+    };
+    read().map_err(|error| FileError::new("read", &path, error))?;
+    let last = tail
+        .strip_suffix(b"\n")
+        .and_then(|whole| whole.rsplit(|byte| *byte == b'\n').next());
+    match last.and_then(|line| serde_json::from_slice(line).ok()) {
+        Some(event) => Ok(Some(event)),
+        // Torn, or longer than usual.
+        None => Ok(read_events(folder)?.pop()),
+    }
+}
+
 /// The events of a file, and the length of the part that holds them.
 fn read_good(path: &Path) -> Result<(Vec<Event>, u64), FileError> {
     let mut events: Vec<Event> = Vec::new();
@@ -370,6 +401,7 @@ mod tests {
         for length in 0..content.len() {
             std::fs::write(&path, &content[..length]).unwrap();
             let events = read_events(folder.path()).unwrap();
+            assert_eq!(last_event(folder.path()).unwrap().as_ref(), events.last());
             assert!(events.len() <= 2);
             assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
             // What is written after a restart is read again, and so a watcher ends.

@@ -267,6 +267,42 @@ impl Agent for AgentService {
             .map_err(refuse)?;
         Ok(Response::new(wire::DeployResponse { deploy, existed }))
     }
+
+    async fn rollback(
+        &self,
+        request: Request<wire::RollbackRequest>,
+    ) -> Result<Response<wire::DeployResponse>, Status> {
+        let operator = peer(&request)?.operator;
+        let wire::RollbackRequest {
+            deploy,
+            stack,
+            revision,
+        } = request.into_inner();
+        let to = match revision.as_str() {
+            "" => None,
+            revision => Some(parse(revision)?),
+        };
+        let (id, stack) = (parse(&deploy)?, parse(&stack)?);
+        let taken = self.deployer.roll_back(id, stack, to, operator);
+        let existed = taken.map_err(refuse)?;
+        Ok(Response::new(wire::DeployResponse { deploy, existed }))
+    }
+
+    async fn history(
+        &self,
+        request: Request<wire::HistoryRequest>,
+    ) -> Result<Response<wire::HistoryResponse>, Status> {
+        let wire::HistoryRequest { stack, limit } = request.into_inner();
+        let limit = match usize::try_from(limit).unwrap_or(usize::MAX) {
+            0 => limits::HISTORY,
+            limit => limit.min(limits::HISTORY_MOST),
+        };
+        let entries = self.deployer.history(&parse(&stack)?, limit);
+        let entries = entries.map_err(refuse)?.into_iter().map(Into::into);
+        Ok(Response::new(wire::HistoryResponse {
+            entries: entries.collect(),
+        }))
+    }
 }
 
 impl AgentService {

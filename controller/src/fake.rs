@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use proto::event::Event;
 use proto::fault::{Fault, FaultKind};
 use proto::hello::ProtocolRange;
+use proto::history::HistoryEntry;
 use proto::log::LogRecord;
 use proto::plan::Plan;
 use proto::status::StackStatus;
@@ -42,6 +43,7 @@ pub(crate) struct Script {
     /// The first log stream stops after this many records and stays silent.
     pub(crate) hold_logs_after: Option<usize>,
     pub(crate) status: Vec<StackStatus>,
+    pub(crate) history: Vec<HistoryEntry>,
     /// Submissions whose answer is lost.
     pub(crate) lose_answers: usize,
     pub(crate) cancelling: bool,
@@ -55,6 +57,8 @@ pub(crate) struct Seen {
     pub(crate) plans: Vec<wire::PlanRequest>,
     pub(crate) deploys: Vec<wire::DeployRequest>,
     pub(crate) downs: Vec<wire::DownRequest>,
+    pub(crate) rollbacks: Vec<wire::RollbackRequest>,
+    pub(crate) histories: Vec<wire::HistoryRequest>,
     pub(crate) watches: Vec<wire::WatchRequest>,
     pub(crate) logs: Vec<wire::LogsRequest>,
     pub(crate) cancels: Vec<wire::CancelRequest>,

@@ -4,6 +4,7 @@
 mod event;
 mod fault;
 mod hello;
+mod history;
 mod plan;
 mod stage;
 mod status;

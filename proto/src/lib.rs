@@ -8,6 +8,7 @@ pub mod convert;
 pub mod event;
 pub mod fault;
 pub mod hello;
+pub mod history;
 pub mod id;
 pub mod identity;
 pub mod limits;

@@ -32,3 +32,7 @@ pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const STABILITY_WINDOW: Duration = Duration::from_secs(5);
 /// Log readers on one agent; the next is refused.
 pub const LOG_READERS: usize = 256;
+/// Entries of a history, unless asked for otherwise.
+pub const HISTORY: usize = 20;
+/// The most entries of one history.
+pub const HISTORY_MOST: usize = 200;

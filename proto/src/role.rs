@@ -56,6 +56,8 @@ pub const REQUIRED: &[(&str, Role)] = &[
     ("Logs", Role::Viewer),
     // Its `volumes` flag asks for more: see the agent's service.
     ("Down", Role::Deployer),
+    ("Rollback", Role::Deployer),
+    ("History", Role::Viewer),
 ];
 
 /// The least role for a method; `None` for a method that is in no table, which nobody may call.

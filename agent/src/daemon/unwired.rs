@@ -3,8 +3,9 @@
 use proto::wire::v1::agent_server::Agent;
 use proto::wire::v1::{
     CancelRequest, CancelResponse, DeployRequest, DeployResponse, DownRequest, Event, HelloRequest,
-    HelloResponse, LogRecord, LogsRequest, PlanRequest, PlanResponse, StageRequest, StageResponse,
-    StatusRequest, StatusResponse, WatchRequest,
+    HelloResponse, HistoryRequest, HistoryResponse, LogRecord, LogsRequest, PlanRequest,
+    PlanResponse, RollbackRequest, StageRequest, StageResponse, StatusRequest, StatusResponse,
+    WatchRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -58,6 +59,14 @@ impl Agent for Unwired {
     }
 
     async fn down(&self, _: Request<DownRequest>) -> Answer<DeployResponse> {
+        not_here()
+    }
+
+    async fn rollback(&self, _: Request<RollbackRequest>) -> Answer<DeployResponse> {
+        not_here()
+    }
+
+    async fn history(&self, _: Request<HistoryRequest>) -> Answer<HistoryResponse> {
         not_here()
     }
 }

@@ -9,7 +9,7 @@ use proto::id::{DeployId, StackName};
 use super::submit::forget;
 use super::{Deployer, Request};
 use crate::deploy::{Job, Point, Work};
-use crate::files::{self, FileError};
+use crate::files::FileError;
 use crate::journal::Journal;
 
 impl Deployer {
@@ -17,7 +17,7 @@ impl Deployer {
     pub(super) fn find_unfinished(&mut self) -> Result<(), Fault> {
         for deploy in self.store.deploys()? {
             let folder = self.store.deploy_folder(&deploy);
-            match files::read_json::<Request>(&folder.join("request.json"))? {
+            match Request::load(&self.store, &deploy)? {
                 // Never taken: its sender was never answered.
                 None => std::fs::remove_dir_all(&folder)
                     .map_err(|error| FileError::new("remove", &folder, error))?,

@@ -10,7 +10,8 @@ use proto::id::{DeployId, OperatorName, PlanId, RevisionId, StackName};
 use proto::limits::PLAN_LIFE;
 use proto::registry::RegistryAuth;
 
-use super::{Active, Deployer, Inner, Request, stale, unknown_stack};
+use super::request::{Request, deed, next_number};
+use super::{Active, Deployer, Inner, changes, stale, unknown_stack};
 use crate::clock;
 use crate::deploy::{self, Job, Work};
 use crate::files;
@@ -31,6 +32,7 @@ pub struct Submission {
     /// Who asks.
     pub operator: OperatorName,
 }
+
 impl Deployer {
     /// Takes a deploy. Once this returns, it is journaled and runs to its end, whoever watches.
     /// Answers whether the same submission had been taken before.
@@ -155,8 +157,7 @@ impl Deployer {
 
     /// Whether this id was taken before with the same content.
     fn was_taken(&self, deploy: &DeployId, what: &str) -> Result<bool, Fault> {
-        let path = self.store.deploy_folder(deploy).join("request.json");
-        match files::read_json::<Request>(&path)? {
+        match Request::load(&self.store, deploy)? {
             None => Ok(false),
             Some(request) if request.what == what => Ok(true),
             Some(_) => Err(Fault::new(
@@ -184,15 +185,20 @@ impl Deployer {
         let folder = self.store.deploy_folder(&deploy);
         files::private_dir(&folder)?;
         let redactor = self.redactor(&work)?;
+        let stack = work.stack().clone();
+        let current = self.store.current(&stack)?.map(|revision| revision.id);
         let request = Request {
-            stack: work.stack().clone(),
+            number: next_number(&self.store, &stack),
+            stack,
             what,
             operator: Some(operator.clone()),
             since_millis: clock::unix_millis(),
+            deed: Some(deed(&work)),
+            changes: changes::of(&work, current, &redactor),
         };
         work.save(&self.store.work_folder(&deploy))?;
         // The request before the journal: a folder without it was never taken, and is swept at the next start.
-        files::write_json(&folder.join("request.json"), &request)?;
+        request.save(&self.store, &deploy)?;
         let journal = Journal::create(&folder, redactor)?;
         journal.push(EventKind::Received {
             deploy,

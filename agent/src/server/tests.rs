@@ -8,8 +8,8 @@ use proto::convert::fault_from_status;
 use proto::wire::v1::agent_client::AgentClient;
 use proto::wire::v1::{
     CancelRequest, CancelResponse, DeployRequest, DeployResponse, DownRequest, Event, HelloRequest,
-    HelloResponse, LogsRequest, PlanRequest, PlanResponse, StageRequest, StatusRequest,
-    StatusResponse, WatchRequest,
+    HelloResponse, HistoryRequest, HistoryResponse, LogsRequest, PlanRequest, PlanResponse,
+    RollbackRequest, StageRequest, StatusRequest, StatusResponse, WatchRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -98,6 +98,20 @@ impl Agent for Stub {
         request: Request<DownRequest>,
     ) -> Result<Response<DeployResponse>, Status> {
         Unwired.down(request).await
+    }
+
+    async fn rollback(
+        &self,
+        request: Request<RollbackRequest>,
+    ) -> Result<Response<DeployResponse>, Status> {
+        Unwired.rollback(request).await
+    }
+
+    async fn history(
+        &self,
+        request: Request<HistoryRequest>,
+    ) -> Result<Response<HistoryResponse>, Status> {
+        Unwired.history(request).await
     }
 }
 

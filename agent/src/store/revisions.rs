@@ -100,10 +100,10 @@ impl Store {
         files::read_json(&self.revision_path(stack, id))
     }
 
-    /// Every kept revision of a stack, the last committed first.
+    /// Every kept revision of a stack, the last committed first; a damaged one is as good as gone.
     ///
     /// # Errors
-    /// When one cannot be read.
+    /// When the folder cannot be read.
     pub fn revisions(&self, stack: &StackName) -> Result<Vec<Revision>, FileError> {
         let folder = self.stack_folder(stack).join("revisions");
         if !folder.is_dir() {
@@ -112,8 +112,10 @@ impl Store {
         let mut revisions = Vec::new();
         for name in super::list(&folder)? {
             let id = name.strip_suffix(".json").and_then(|id| id.parse().ok());
-            if let Some(id) = id {
-                revisions.extend(self.revision(stack, &id)?);
+            match id.map(|id| self.revision(stack, &id)) {
+                Some(Ok(revision)) => revisions.extend(revision),
+                Some(Err(error)) => tracing::warn!(%error, "a revision is lost"),
+                None => {}
             }
         }
         revisions.sort_by_key(|revision: &Revision| std::cmp::Reverse(revision.number));

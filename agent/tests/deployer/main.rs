@@ -6,6 +6,7 @@ mod back;
 mod crash;
 mod ends;
 mod files;
+mod history;
 mod part;
 mod restart;
 mod secrets;

@@ -250,4 +250,33 @@ impl Agent for FakeAgent {
             existed: false,
         }))
     }
+
+    async fn rollback(
+        &self,
+        request: Request<wire::RollbackRequest>,
+    ) -> Result<Response<wire::DeployResponse>, Status> {
+        let request = request.into_inner();
+        let deploy = request.deploy.clone();
+        self.0.seen.lock().unwrap().rollbacks.push(request);
+        Ok(Response::new(wire::DeployResponse {
+            deploy,
+            existed: false,
+        }))
+    }
+
+    async fn history(
+        &self,
+        request: Request<wire::HistoryRequest>,
+    ) -> Result<Response<wire::HistoryResponse>, Status> {
+        self.0
+            .seen
+            .lock()
+            .unwrap()
+            .histories
+            .push(request.into_inner());
+        let entries = self.0.script.history.iter().cloned().map(Into::into);
+        Ok(Response::new(wire::HistoryResponse {
+            entries: entries.collect(),
+        }))
+    }
 }

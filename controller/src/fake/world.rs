@@ -105,6 +105,7 @@ impl Script {
             logs: Vec::new(),
             hold_logs_after: None,
             status: Vec::new(),
+            history: Vec::new(),
             lose_answers: 0,
             cancelling: true,
         }

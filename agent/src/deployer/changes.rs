@@ -1,0 +1,136 @@
+//! What a deploy changes, in a few words for the history: names, and never values.
+
+use proto::id::RevisionId;
+use proto::plan::{Action, Plan, ServicePlan};
+
+use crate::deploy::Work;
+use crate::redact::Redactor;
+
+/// The most parts of one summary, with one more that counts the rest.
+const MOST: usize = 20;
+/// The most reasons or files in one part.
+const MOST_IN_ONE: usize = 4;
+/// Characters of one part.
+const LONGEST: usize = 200;
+
+/// What `work` changes in a stack that is at `current`.
+pub(super) fn of(work: &Work, current: Option<RevisionId>, redactor: &Redactor) -> Vec<String> {
+    let parts = match work {
+        Work::Deploy {
+            plan,
+            remove_orphans,
+            ..
+        } => of_plan(&redactor.plan(plan.as_ref().clone()), *remove_orphans),
+        Work::Rollback { to, .. } => {
+            let from = current.map_or_else(|| "nothing".to_owned(), |from| from.short());
+            vec![format!("revision {from} -> {}", to.short())]
+        }
+        Work::Down { volumes: true, .. } => vec!["volumes too".to_owned()],
+        Work::Down { volumes: false, .. } => Vec::new(),
+    };
+    bounded(parts)
+}
+
+fn of_plan(plan: &Plan, remove_orphans: bool) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(part) = &plan.part {
+        let names = part.services().into_iter().map(ToString::to_string);
+        parts.push(format!("only {}", listed(names)));
+    }
+    parts.extend(plan.services.iter().filter_map(of_service));
+    if !plan.files.is_empty() {
+        let paths = plan.files.iter().map(|file| file.path.to_string());
+        parts.push(format!("files {}", listed(paths)));
+    }
+    if remove_orphans {
+        let orphans = plan.orphans.iter();
+        parts.extend(orphans.map(|orphan| format!("remove {}", orphan.container)));
+    }
+    parts
+}
+
+fn of_service(plan: &ServicePlan) -> Option<String> {
+    let verb = match plan.action {
+        Action::Keep => return None,
+        Action::Create => return Some(format!("create {}", plan.service)),
+        Action::Recreate => "recreate",
+        Action::Start => "start",
+        Action::Remove => "remove",
+    };
+    let image = plan.reasons.iter().find_map(|reason| image(reason));
+    Some(match image {
+        Some(image) => format!("{}: {image}", plan.service),
+        None if plan.reasons.is_empty() => format!("{verb} {}", plan.service),
+        None => {
+            let reasons = listed(plan.reasons.iter().cloned());
+            format!("{verb} {}: {reasons}", plan.service)
+        }
+    })
+}
+
+/// `image org/web:1 -> org/web:2` as `image 1 -> 2`: where it is from has not changed.
+fn image(reason: &str) -> Option<String> {
+    let (old, new) = reason.strip_prefix("image ")?.split_once(" -> ")?;
+    let tag = |name: &str| {
+        name.rsplit_once(':')
+            .map(|(at, tag)| (at.to_owned(), tag.to_owned()))
+    };
+    Some(match (tag(old), tag(new)) {
+        // Tags that look the same were told apart by what is masked in the names.
+        (Some((one, old)), Some((other, new))) if one == other && old != new => {
+            format!("image {old} -> {new}")
+        }
+        _ => reason.to_owned(),
+    })
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let mut names: Vec<String> = names.collect();
+    let more = names.len().saturating_sub(MOST_IN_ONE);
+    names.truncate(MOST_IN_ONE);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names.join(", ")
+}
+
+fn bounded(mut parts: Vec<String>) -> Vec<String> {
+    let more = parts.len().saturating_sub(MOST);
+    parts.truncate(MOST);
+    for part in &mut parts {
+        if part.chars().count() > LONGEST {
+            *part = part.chars().take(LONGEST - 1).chain(['…']).collect();
+        }
+    }
+    if more > 0 {
+        parts.push(format!("{more} more"));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_of_the_same_place_is_told_by_its_tags() {
+        for (reason, told) in [
+            ("image org/web:1 -> org/web:2", Some("image 1 -> 2")),
+            ("image h:5000/web:1 -> h:5000/web:2", Some("image 1 -> 2")),
+            ("image a:1 -> b:1", Some("image a:1 -> b:1")),
+            ("image web -> web:1", Some("image web -> web:1")),
+            ("mounted file a changed", None),
+        ] {
+            assert_eq!(image(reason).as_deref(), told, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_summary_is_bounded() {
+        let parts = bounded(vec!["é".repeat(500); 50]);
+        assert_eq!(parts.len(), MOST + 1);
+        assert!(parts.iter().all(|part| part.chars().count() <= LONGEST));
+        assert_eq!(parts.last().unwrap(), "30 more");
+        assert_eq!(listed((0..6).map(|n| n.to_string())), "0, 1, 2, 3, 2 more");
+    }
+}
