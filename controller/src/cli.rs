@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and its help. Types only; nothing is done here.
 
 mod admin;
+mod back;
 mod when;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ pub use admin::{
     HostApproveArgs, HostVerb, InitArgs, OperatorAcceptArgs, OperatorApproveArgs,
     OperatorRequestArgs, OperatorVerb, RoleArg,
 };
+pub use back::{HistoryArgs, RollbackArgs};
 pub use when::When;
 
 use crate::exit::Exit;
@@ -54,6 +56,10 @@ pub enum Verb {
     Attach(AttachArgs),
     /// Ask a running deploy to stop
     Cancel(CancelArgs),
+    /// Go back to an earlier revision, with what is on the hosts
+    Rollback(RollbackArgs),
+    /// Show what has been done to a stack, and what it can go back to
+    History(HistoryArgs),
     /// Show what runs
     #[command(visible_alias = "ps")]
     Status(StatusArgs),

@@ -5,11 +5,14 @@ mod cancel;
 mod deploy;
 mod down;
 mod follow;
+mod history;
 mod leave;
 mod logs;
 mod merge;
 mod plan;
 mod prepare;
+mod revision;
+mod rollback;
 mod scope;
 mod status;
 
@@ -22,8 +25,8 @@ use proto::id::{HostName, ServiceName};
 use proto::registry::RegistryAuth;
 
 use crate::cli::{
-    AttachArgs, CancelArgs, DeployArgs, DownArgs, LogsArgs, Output, PlanArgs, SourceArgs,
-    StatusArgs, VersionArgs,
+    AttachArgs, CancelArgs, DeployArgs, DownArgs, HistoryArgs, LogsArgs, Output, PlanArgs,
+    RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
 };
 use crate::error::Failure;
 use crate::event::Place;
@@ -178,6 +181,10 @@ pub enum FleetVerb {
     Attach(AttachArgs),
     /// `cancel`.
     Cancel(CancelArgs),
+    /// `rollback`.
+    Rollback(RollbackArgs),
+    /// `history`.
+    History(HistoryArgs),
     /// `status`.
     Status(StatusArgs),
     /// `logs`.
@@ -193,6 +200,8 @@ pub async fn run(verb: FleetVerb, context: &Context) -> Exit {
         FleetVerb::Deploy(args) => deploy::run(args, context).await,
         FleetVerb::Attach(args) => attach::run(args, context).await,
         FleetVerb::Cancel(args) => cancel::run(args, context).await,
+        FleetVerb::Rollback(args) => rollback::run(args, context).await,
+        FleetVerb::History(args) => history::run(args, context).await,
         FleetVerb::Status(args) => status::run(args, context).await,
         FleetVerb::Logs(args) => logs::run(args, context).await,
         FleetVerb::Down(args) => down::run(args, context).await,
@@ -245,6 +254,21 @@ fn kind(output: Output) -> Kind {
         Output::Table => Kind::Human,
         Output::Json | Output::Jsonl => Kind::Json,
     }
+}
+
+/// The present in unix milliseconds.
+fn now_millis(context: &Context) -> u64 {
+    u64::try_from(context.now_nanos / 1_000_000).unwrap_or_default()
+}
+
+/// Nobody means no place at all.
+fn some_place(targets: &[Target], words: &[String]) -> Result<(), Fault> {
+    if targets.is_empty() {
+        let what = format!("{} names no stack on any host", words.join(" "));
+        return Err(Fault::new(FaultKind::UnknownName, what)
+            .hint("a host's stacks are in its `stacks` in fleet.toml"));
+    }
+    Ok(())
 }
 
 /// Verbs that work on whole stacks refuse single services instead of doing more than was asked.

@@ -7,6 +7,7 @@
 mod backoff;
 mod channel;
 mod fault;
+mod history;
 mod logs;
 mod stage;
 mod watch;

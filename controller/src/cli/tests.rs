@@ -48,6 +48,9 @@ fn bad_usage_ends_with_64() {
         "logs emilia -n many",
         "deploy x --parallel 0",
         "plan x -o xml",
+        "rollback emilia/opq --to 344",
+        "rollback emilia/opq --to current",
+        "history emilia -n 201",
     ] {
         let stop = read(words).unwrap_err();
         assert_eq!(stop.exit.code(), 64, "{words:?}");
@@ -77,6 +80,8 @@ fn flags_are_where_fingers_expect_them() {
         "operator approve ana --request r --role deployer --out c",
         "attach emilia/opq --deploy 00000000000000000000000000000000",
         "cancel emilia/opq",
+        "rollback emilia/opq --to 34497CC1 -y -d --timeout 10m -o jsonl",
+        "history emilia stack:opq -n 5 -o json",
         "version",
     ] {
         assert!(read(words).is_ok(), "{words}");

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use proto::fault::{Fault, FaultKind};
+use proto::fault::Fault;
 use proto::id::DeployId;
 
 use super::deploy::new_deploy;
 use super::follow::{self, Follow};
 use super::prepare::Links;
-use super::{Context, Ended, Target, kind, whole_stacks};
+use super::{Context, Ended, Target, kind, some_place, whole_stacks};
 use crate::cli::DownArgs;
 use crate::event::{Own, Place};
 use crate::exit::Exit;
@@ -18,10 +18,7 @@ use crate::render::Screen;
 pub(super) async fn run(args: DownArgs, context: &Context) -> Result<Exit, Ended> {
     let targets = context.targets(&args.targets).await?;
     whole_stacks(&targets, "down")?;
-    if targets.is_empty() {
-        let what = format!("{} names no stack on any host", args.targets.join(" "));
-        return Err(Fault::new(FaultKind::UnknownName, what).into());
-    }
+    some_place(&targets, &args.targets)?;
     if !args.yes && !context.confirm(question(&targets, args.volumes)).await? {
         context.terminal.note("nothing was changed");
         return Ok(Exit::Failed);

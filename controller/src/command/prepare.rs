@@ -9,7 +9,7 @@ use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{Context, Ended, Fleet, Target, scope};
+use super::{Context, Ended, Fleet, Target, scope, some_place};
 use crate::cli::SourceArgs;
 use crate::event::{Own, Place};
 use crate::fleet_run::{self, Reporter};
@@ -86,12 +86,7 @@ impl Auths {
 pub(super) async fn targets(source: &SourceArgs, context: &Context) -> Result<Vec<Target>, Ended> {
     let targets = context.targets(&source.targets).await?;
     scope::check(&targets, source)?;
-    if targets.is_empty() {
-        let what = format!("{} names no stack on any host", source.targets.join(" "));
-        return Err(Fault::new(FaultKind::UnknownName, what)
-            .hint("a host's stacks are in its `stacks` in fleet.toml")
-            .into());
-    }
+    some_place(&targets, &source.targets)?;
     Ok(targets)
 }
 

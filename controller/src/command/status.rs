@@ -6,7 +6,7 @@ use proto::id::{HostName, ServiceName, StackName};
 use proto::status::StackStatus;
 
 use super::prepare::Links;
-use super::{Context, Ended, Target, tell};
+use super::{Context, Ended, Target, now_millis, tell};
 use crate::cli::{Output, StatusArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -73,8 +73,7 @@ pub(super) async fn run(args: StatusArgs, context: &Context) -> Result<Exit, End
 fn show(hosts: &[HostView], output: Output, context: &Context) -> Result<(), Ended> {
     match output {
         Output::Table => {
-            let now_millis = u64::try_from(context.now_nanos / 1_000_000).unwrap_or_default();
-            for line in lines(hosts, now_millis) {
+            for line in lines(hosts, now_millis(context)) {
                 context.terminal.say(line);
             }
         }

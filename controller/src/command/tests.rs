@@ -1,5 +1,6 @@
 //! Whole commands against scripted agents: deploys here, the other verbs in `other`.
 
+mod back;
 mod other;
 mod part;
 
@@ -45,6 +46,8 @@ async fn run_in(words: &str, context: &Context, capture: &Capture) -> Ran {
         Verb::Deploy(args) => FleetVerb::Deploy(args),
         Verb::Attach(args) => FleetVerb::Attach(args),
         Verb::Cancel(args) => FleetVerb::Cancel(args),
+        Verb::Rollback(args) => FleetVerb::Rollback(args),
+        Verb::History(args) => FleetVerb::History(args),
         Verb::Status(args) => FleetVerb::Status(args),
         Verb::Logs(args) => FleetVerb::Logs(args),
         Verb::Down(args) => FleetVerb::Down(args),
@@ -195,6 +198,8 @@ async fn when_every_host_is_dead_the_code_says_so() {
         "down all --yes",
         "attach all",
         "cancel all",
+        "rollback all --yes",
+        "history all",
     ] {
         assert_eq!(ran(verb, &fleet).await.exit, Exit::Unreachable, "{verb}");
     }

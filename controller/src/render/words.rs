@@ -93,7 +93,7 @@ pub(super) fn site(site: &Site) -> (String, Tone) {
     }
 }
 
-fn ending(how: Outcome, at: State) -> (String, Tone) {
+pub(super) fn ending(how: Outcome, at: State) -> (String, Tone) {
     let (word, tone) = match how {
         Outcome::Succeeded => state(at),
         _ => outcome(how),
