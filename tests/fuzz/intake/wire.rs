@@ -10,6 +10,7 @@ use proto::convert::{
 use proto::event::Event;
 use proto::fault::Fault;
 use proto::hello::{PROTOCOL, ProtocolRange, negotiate};
+use proto::history::HistoryEntry;
 use proto::log::{LogQuery, LogRecord};
 use proto::plan::Plan;
 use proto::registry::RegistryAuth;
@@ -30,7 +31,7 @@ pub(super) fn wire(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else {
         return;
     };
-    match kind % 16 {
+    match kind % 19 {
         0 => hello(bytes),
         1 => there_and_back::<wire::StageBegin, StackSpec>(bytes),
         2 => stage_request(bytes),
@@ -46,7 +47,10 @@ pub(super) fn wire(bytes: &[u8]) {
         12 => plain::<wire::CancelRequest>(bytes),
         13 => plain::<wire::DownRequest>(bytes),
         14 => plain::<wire::StatusRequest>(bytes),
-        _ => plain::<wire::DeployResponse>(bytes),
+        15 => plain::<wire::DeployResponse>(bytes),
+        16 => there_and_back::<wire::HistoryEntry, HistoryEntry>(bytes),
+        17 => plain::<wire::HistoryRequest>(bytes),
+        _ => plain::<wire::RollbackRequest>(bytes),
     }
 }
 
