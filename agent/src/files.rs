@@ -6,8 +6,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use proto::fault::{Fault, FaultKind};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::witness;
 
@@ -19,6 +17,7 @@ pub struct FileError {
     path: PathBuf,
     #[source]
     source: io::Error,
+    damaged: bool,
 }
 
 impl FileError {
@@ -29,7 +28,23 @@ impl FileError {
             verb,
             path: path.to_owned(),
             source,
+            damaged: false,
         }
+    }
+
+    /// The file can be read, and is not what was written.
+    #[must_use]
+    pub fn damaged(path: &Path, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            damaged: true,
+            ..Self::new("understand", path, io::Error::other(why))
+        }
+    }
+
+    /// Whether the file is there, and not what was written.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged
     }
 
     /// Whether the file is simply not there.
@@ -43,7 +58,9 @@ impl From<FileError> for Fault {
     fn from(error: FileError) -> Self {
         let full = error.source.kind() == io::ErrorKind::StorageFull;
         let fault = Self::new(FaultKind::Failed, error.to_string()).cause(error.source.to_string());
-        if full {
+        if error.damaged {
+            fault.hint("its disk or a person has changed it; a copy of it from a backup mends it")
+        } else if full {
             fault.hint("free some space on the host, then run the same command again")
         } else {
             fault
@@ -98,30 +115,6 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 /// When it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     fs::read(path).map_err(|error| FileError::new("read", path, error))
-}
-
-/// Writes a value as JSON, like [`write_private`].
-///
-/// # Errors
-/// When the file system refuses.
-pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), FileError> {
-    let content = serde_json::to_vec(value)
-        .map_err(|error| FileError::new("encode", path, io::Error::other(error)))?;
-    write_private(path, &content)
-}
-
-/// Reads a JSON file; `None` when there is none.
-///
-/// # Errors
-/// When it cannot be read or is not what it should be.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
-    match read(path) {
-        Ok(content) => serde_json::from_slice(&content)
-            .map(Some)
-            .map_err(|error| FileError::new("understand", path, io::Error::other(error))),
-        Err(error) if error.is_missing() => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Removes a file; gone already is success.

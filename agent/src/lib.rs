@@ -30,6 +30,7 @@ pub mod planner;
 pub mod private;
 mod process;
 pub mod projectdir;
+pub mod record;
 pub mod redact;
 pub mod resolved;
 pub mod server;

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Stopped;
 use crate::engine::Container;
-use crate::files::{self, FileError};
+use crate::files::FileError;
+use crate::record;
 use crate::store::ImagePin;
 
 /// What going on or going back needs to know of the moment before anything was changed.
@@ -29,22 +30,22 @@ impl Point {
     /// # Errors
     /// When its file cannot be read.
     pub fn load(folder: &Path) -> Result<Option<Self>, FileError> {
-        files::read_json(&folder.join("point.json"))
+        record::read(&folder.join("point.json"))
     }
 
     pub(super) fn save(&self, folder: &Path) -> Result<(), FileError> {
-        files::write_json(&folder.join("point.json"), self)
+        record::write(&folder.join("point.json"), self)
     }
 }
 
 /// Why a deploy is going back, once it is.
 pub(super) fn reason(folder: &Path) -> Result<Option<Stopped>, FileError> {
-    files::read_json(&folder.join("back.json"))
+    record::read(&folder.join("back.json"))
 }
 
 /// Records why, so that another agent goes on going back and does not try forward again.
 pub(super) fn save_reason(folder: &Path, stopped: &Stopped) -> Result<(), FileError> {
-    files::write_json(&folder.join("back.json"), stopped)
+    record::write(&folder.join("back.json"), stopped)
 }
 
 /// What is said when the records do not tell how far a deploy came: nothing is touched then.

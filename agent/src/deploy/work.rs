@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Job, Stopped, point};
 use crate::files::{self, FileError};
+use crate::record;
 use crate::store::{Revision, Stage};
 
 /// What a deploy is to do. Kept on disk until its end, without the logins.
@@ -50,7 +51,7 @@ impl Work {
     /// # Errors
     /// When its file cannot be read.
     pub fn load(folder: &Path) -> Result<Option<Self>, FileError> {
-        files::read_json(&folder.join("work.json"))
+        record::read(&folder.join("work.json"))
     }
 
     /// Keeps it.
@@ -59,7 +60,7 @@ impl Work {
     /// When the file system refuses.
     pub fn save(&self, folder: &Path) -> Result<(), FileError> {
         files::private_dir(folder)?;
-        files::write_json(&folder.join("work.json"), self)
+        record::write(&folder.join("work.json"), self)
     }
 
     /// Which stack it is about.

@@ -17,11 +17,16 @@ impl Deployer {
     pub(super) fn find_unfinished(&mut self) -> Result<(), Fault> {
         for deploy in self.store.deploys()? {
             let folder = self.store.deploy_folder(&deploy);
-            match Request::load(&self.store, &deploy)? {
+            let found = match Request::load(&self.store, &deploy) {
                 // Never taken: its sender was never answered.
-                None => std::fs::remove_dir_all(&folder)
-                    .map_err(|error| FileError::new("remove", &folder, error))?,
-                Some(request) => self.take_over(deploy, request)?,
+                Ok(None) => std::fs::remove_dir_all(&folder)
+                    .map_err(|error| FileError::new("remove", &folder, error).into()),
+                Ok(Some(request)) => self.take_over(deploy, request),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(fault) = found {
+                // One deploy whose records are lost must not keep the agent from all others.
+                tracing::error!(%deploy, %fault, causes = ?fault.causes, "nothing is known of a deploy");
             }
         }
         Ok(())
@@ -57,6 +62,16 @@ impl Deployer {
 
     fn interrupt(&self, deploy: &DeployId, stack: &StackName) -> Result<(), Fault> {
         let current = self.store.current(stack)?;
+        if let Some(current) = current.as_ref().filter(|it| it.deploy == *deploy) {
+            // Only the end of its journal was lost.
+            self.journal_of(deploy)?.push(EventKind::Finished {
+                outcome: Outcome::Succeeded,
+                state: State::Committed,
+                revision: Some(current.id),
+                fault: None,
+            });
+            return Ok(());
+        }
         let what = "the agent stopped in the middle of this deploy";
         let fault = Fault::new(FaultKind::Failed, what)
             .hint("nothing had been changed yet; run the same command again");

@@ -5,7 +5,8 @@ use proto::id::{DeployId, OperatorName, StackName};
 use serde::{Deserialize, Serialize};
 
 use crate::deploy::Work;
-use crate::files::{self, FileError};
+use crate::files::FileError;
+use crate::record;
 use crate::store::Store;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,11 +30,11 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn load(store: &Store, deploy: &DeployId) -> Result<Option<Self>, FileError> {
-        files::read_json(&store.deploy_folder(deploy).join("request.json"))
+        record::read(&store.deploy_folder(deploy).join("request.json"))
     }
 
     pub(super) fn save(&self, store: &Store, deploy: &DeployId) -> Result<(), FileError> {
-        files::write_json(&store.deploy_folder(deploy).join("request.json"), self)
+        record::write(&store.deploy_folder(deploy).join("request.json"), self)
     }
 
     /// What it was for; the first agents told it by the words they kept.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::files::{self, FileError};
+use crate::record;
 use crate::resolved::ResolvedStack;
 
 /// What an image name stood for.
@@ -85,7 +86,15 @@ impl Store {
     /// # Errors
     /// When its file cannot be read.
     pub fn current(&self, stack: &StackName) -> Result<Option<Revision>, FileError> {
-        files::read_json(&self.current_path(stack))
+        match record::read(&self.current_path(stack)) {
+            Err(error) if error.is_damaged() => {
+                // The same revision, if nothing was committed in between; the next plan compares it with what runs.
+                let newest = self.revisions(stack)?.into_iter().next();
+                tracing::error!(%stack, %error, "taking the last kept revision instead");
+                newest.map_or(Err(error), |revision| Ok(Some(revision)))
+            }
+            read => read,
+        }
     }
 
     /// A kept revision.
@@ -97,10 +106,10 @@ impl Store {
         stack: &StackName,
         id: &RevisionId,
     ) -> Result<Option<Revision>, FileError> {
-        files::read_json(&self.revision_path(stack, id))
+        record::read(&self.revision_path(stack, id))
     }
 
-    /// Every kept revision of a stack, the last committed first; a damaged one is as good as gone.
+    /// Every kept revision of a stack that is undamaged, the last committed first.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -114,7 +123,7 @@ impl Store {
             let id = name.strip_suffix(".json").and_then(|id| id.parse().ok());
             match id.map(|id| self.revision(stack, &id)) {
                 Some(Ok(revision)) => revisions.extend(revision),
-                Some(Err(error)) => tracing::warn!(%error, "a revision is lost"),
+                Some(Err(error)) => tracing::error!(%stack, %error, "a revision is lost"),
                 None => {}
             }
         }
@@ -129,8 +138,8 @@ impl Store {
     pub fn commit(&self, revision: &Revision) -> Result<(), FileError> {
         let stack = &revision.spec.stack;
         files::private_dir(&self.stack_folder(stack).join("revisions"))?;
-        files::write_json(&self.revision_path(stack, &revision.id), revision)?;
-        files::write_json(&self.current_path(stack), revision)
+        record::write(&self.revision_path(stack, &revision.id), revision)?;
+        record::write(&self.current_path(stack), revision)
     }
 
     /// Forgets what is current, after the stack was taken down.
@@ -146,7 +155,20 @@ impl Store {
     /// # Errors
     /// When its file cannot be read.
     pub fn applied(&self, stack: &StackName) -> Result<Option<Applied>, FileError> {
-        files::read_json(&self.applied_path(stack))
+        match record::read(&self.applied_path(stack)) {
+            Err(error) if error.is_damaged() => {
+                let Some(current) = self.current(stack)? else {
+                    return Err(error);
+                };
+                tracing::error!(%stack, %error, "taking the committed revision instead");
+                Ok(Some(Applied {
+                    deploy: current.deploy,
+                    spec: current.spec,
+                    before: Vec::new(),
+                }))
+            }
+            read => read,
+        }
     }
 
     /// Records what is about to be laid out.
@@ -155,7 +177,7 @@ impl Store {
     /// When the file system refuses.
     pub fn save_applied(&self, applied: &Applied) -> Result<(), FileError> {
         files::private_dir(&self.stack_folder(&applied.spec.stack))?;
-        files::write_json(&self.applied_path(&applied.spec.stack), applied)
+        record::write(&self.applied_path(&applied.spec.stack), applied)
     }
 
     /// The newest deploy of a stack.
@@ -163,7 +185,7 @@ impl Store {
     /// # Errors
     /// When its file cannot be read.
     pub fn latest_deploy(&self, stack: &StackName) -> Result<Option<DeployId>, FileError> {
-        files::read_json(&self.stack_folder(stack).join("latest.json"))
+        record::read(&self.stack_folder(stack).join("latest.json"))
     }
 
     /// Remembers the newest deploy of a stack.
@@ -176,7 +198,7 @@ impl Store {
         deploy: &DeployId,
     ) -> Result<(), FileError> {
         files::private_dir(&self.stack_folder(stack))?;
-        files::write_json(&self.stack_folder(stack).join("latest.json"), deploy)
+        record::write(&self.stack_folder(stack).join("latest.json"), deploy)
     }
 
     /// The stack that owns a Compose project name here, committed or laid out.
@@ -188,13 +210,11 @@ impl Store {
         project: &proto::id::ProjectName,
     ) -> Result<Option<StackName>, FileError> {
         for stack in self.stacks()? {
-            let current = self.current(&stack)?.map(|revision| revision.spec.project);
-            let applied = self.applied(&stack)?.map(|applied| applied.spec.project);
-            if [current, applied]
-                .into_iter()
-                .flatten()
-                .any(|name| name == *project)
-            {
+            let current = self.current(&stack).map(|it| it.map(|it| it.spec.project));
+            let applied = self.applied(&stack).map(|it| it.map(|it| it.spec.project));
+            // A stack whose records are lost must not hold up the others; its containers still tell whose they are.
+            let known = [current.ok().flatten(), applied.ok().flatten()];
+            if known.into_iter().flatten().any(|name| name == *project) {
                 return Ok(Some(stack));
             }
         }

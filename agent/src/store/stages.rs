@@ -7,7 +7,8 @@ use proto::stack::StackSpec;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use crate::files::{self, FileError};
+use crate::files::FileError;
+use crate::record;
 use crate::resolved::ResolvedStack;
 
 /// A stack that is wholly on the host and resolves. Holds secret values, so its file is private.
@@ -50,7 +51,7 @@ impl Store {
     /// # Errors
     /// When its file cannot be read.
     pub fn stage(&self, id: &StageId) -> Result<Option<Stage>, FileError> {
-        files::read_json(&self.stage_path(id))
+        remembered(record::read(&self.stage_path(id)))
     }
 
     /// Keeps a stage.
@@ -58,7 +59,7 @@ impl Store {
     /// # Errors
     /// When the file system refuses.
     pub fn save_stage(&self, stage: &Stage) -> Result<(), FileError> {
-        files::write_json(&self.stage_path(&stage.id), stage)
+        record::write(&self.stage_path(&stage.id), stage)
     }
 
     /// The paths that Compose files name, remembered by the files' content so that an unchanged stack
@@ -67,7 +68,9 @@ impl Store {
     /// # Errors
     /// When its file cannot be read.
     pub fn named_paths(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
-        files::read_json(&self.root.join("stages").join(format!("{key}.paths")))
+        remembered(record::read(
+            &self.root.join("stages").join(format!("{key}.paths")),
+        ))
     }
 
     /// Remembers [`Self::named_paths`].
@@ -75,9 +78,20 @@ impl Store {
     /// # Errors
     /// When the file system refuses.
     pub fn save_named_paths(&self, key: &str, paths: &[String]) -> Result<(), FileError> {
-        files::write_json(
+        record::write(
             &self.root.join("stages").join(format!("{key}.paths")),
             &paths,
         )
+    }
+}
+
+/// What was only remembered is made anew when it is damaged.
+fn remembered<T>(read: Result<Option<T>, FileError>) -> Result<Option<T>, FileError> {
+    match read {
+        Err(error) if error.is_damaged() => {
+            tracing::error!(%error, "making it anew");
+            Ok(None)
+        }
+        read => read,
     }
 }

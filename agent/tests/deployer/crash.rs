@@ -267,7 +267,6 @@ fn first() -> Vec<Bundle> {
 
 /// Fewer than these would mean that the copies are not taken.
 fn claim_many(points: usize, least: usize) {
-    println!("{points} points");
     assert!(points >= least, "only {points} points");
 }
 

@@ -4,6 +4,7 @@
 
 mod back;
 mod crash;
+mod damage;
 mod ends;
 mod files;
 mod history;
