@@ -191,7 +191,7 @@ impl Job {
         let applied = self.store.applied(stack)?;
         let applied = applied.ok_or_else(|| point::unknown(no_such("record of the stack")))?;
         self.enter(State::Applying);
-        let project = compose_project(&applied.spec, &self.store.project_directory(stack));
+        let project = compose_project(&applied.spec, &self.store.directory_of(&applied.spec));
         let down = self
             .with_lines(|run| self.engine.down(&project, volumes, run))
             .await;

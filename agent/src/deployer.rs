@@ -1,6 +1,7 @@
 //! Owns every deploy of this host: makes plans, takes submissions once, runs one deploy per stack, answers watchers.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proto::fault::{Fault, FaultKind};
@@ -118,8 +119,41 @@ impl Deployer {
             return Err(Fault::new(FaultKind::Refused, what)
                 .hint("give one of the two another project_name in fleet.toml"));
         }
-        let directory = self.store.project_directory(&spec.stack);
+        let directory = self.check_directory(&spec)?;
         Session::begin(self.store.clone(), self.engine.clone(), spec, directory)
+    }
+
+    /// Where the stack's project is to live. It cannot move while it runs: relative binds hold data there.
+    fn check_directory(&self, spec: &StackSpec) -> Result<PathBuf, Fault> {
+        let wanted = self.store.directory_of(spec);
+        for stack in self.store.stacks()? {
+            // Records that are lost are told of where that stack itself is asked for.
+            let Ok(Some(applied)) = self.store.applied(&stack) else {
+                continue;
+            };
+            let there = self.store.directory_of(&applied.spec);
+            if stack != spec.stack && there == wanted {
+                let what = format!("stack {stack} lives in {} on this host", wanted.display());
+                return Err(Fault::new(FaultKind::Refused, what)
+                    .hint("give one of the two another dir in fleet.toml"));
+            }
+            let runs = self.store.current(&stack)?.is_some();
+            if stack == spec.stack && there != wanted && runs {
+                let what = format!(
+                    "stack {stack} lives in {} on this host and cannot move to {} while it runs",
+                    there.display(),
+                    wanted.display()
+                );
+                return Err(Fault::new(FaultKind::Refused, what)
+                    .hint("take it down and move its folder first: controller down"));
+            }
+        }
+        if wanted.starts_with(self.store.root()) && spec.directory.is_some() {
+            let what = format!("{} belongs to the agent itself", wanted.display());
+            return Err(Fault::new(FaultKind::Refused, what)
+                .hint("choose another dir in fleet.toml, or leave it out"));
+        }
+        Ok(wanted)
     }
 
     /// Compares a staged stack, or part of it, with what runs.

@@ -35,7 +35,12 @@ impl From<ProjectError> for Fault {
         let link = matches!(error.source.raw_os_error(), Some(code)
             if [Errno::LOOP, Errno::XDEV].map(Errno::raw_os_error).contains(&code));
         let fault = Self::new(FaultKind::Failed, error.to_string()).cause(error.source.to_string());
-        if link {
+        if error.source.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+            fault.hint(format!(
+                "the agent's unit may write only where it says so: systemctl edit longshore-agent, [Service], ReadWritePaths={}",
+                error.directory.display()
+            ))
+        } else if link {
             fault.hint("a part of that path is a symbolic link on the host; longshore does not write through links")
         } else {
             fault

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, StackName};
+use proto::stack::StackSpec;
 
 use crate::files::{self, FileError};
 use crate::hostkey::HostKey;
@@ -54,6 +55,12 @@ impl Store {
         files::private_dir(&folder)
     }
 
+    /// The state directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The host's secret for keyed ids.
     #[must_use]
     pub fn key(&self) -> &HostKey {
@@ -70,6 +77,13 @@ impl Store {
     #[must_use]
     pub fn project_directory(&self, stack: &StackName) -> PathBuf {
         self.stack_folder(stack).join("project")
+    }
+
+    /// Where a stack's project lives.
+    #[must_use]
+    pub fn directory_of(&self, spec: &StackSpec) -> PathBuf {
+        let elsewhere = spec.directory.as_ref().map(|it| it.as_path().to_owned());
+        elsewhere.unwrap_or_else(|| self.project_directory(&spec.stack))
     }
 
     /// A fresh private folder to lay a stack out in; its owner removes it.

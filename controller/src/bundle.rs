@@ -216,6 +216,7 @@ impl Bundle {
             project: layout.project,
             compose_files: layout.compose_files.into_iter().map(path).collect(),
             env_file: layout.env_file.map(path),
+            directory: host.dirs.get(&stack.name).cloned(),
             profiles: layout.profiles,
             values: layout.values,
             allow_undefined: stack.allow_undefined.clone(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use globset::Glob;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{FleetName, HostName, ProjectName, StackName};
-use proto::path::RelPath;
+use proto::path::{HostDir, RelPath};
 use proto::stack::VarName;
 
 pub mod address;
@@ -64,7 +64,7 @@ pub struct Host {
     /// Stacks it runs, in the order of the file; each of them exists.
     pub stacks: Vec<StackName>,
     /// Project directories that are not where they would be by default.
-    pub dirs: BTreeMap<StackName, PathBuf>,
+    pub dirs: BTreeMap<StackName, HostDir>,
     /// How its agent is reached.
     pub transport: Transport,
     /// Values for this host alone, by stack; they win over the stack's own.

@@ -192,13 +192,6 @@ impl Fleet for LocalFleet {
 
     fn gather(&self, target: &Target, env: &[String]) -> Result<Box<dyn Supply>, Fault> {
         let Place { host, stack } = target.place.clone();
-        let entry = self.fleet.host(&host).ok_or_else(|| unknown(&host))?;
-        if entry.dirs.contains_key(&stack) {
-            let what = format!("host {host} puts stack {stack} into a folder of its own (`dir`)");
-            return Err(Fault::new(FaultKind::InvalidStack, what).hint(
-                "this version keeps every project under /var/lib/longshore; take `dir` out",
-            ));
-        }
         let shell = Shell::new(self.variables.clone(), env)?;
         let selection = Selection {
             host,

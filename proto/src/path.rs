@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::PATH_BYTES;
 
+mod host;
+
+pub use host::HostDir;
+
 /// Why a path was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("path {path:?} {why}")]

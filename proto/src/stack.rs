@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{BlobId, ProjectName, StackName};
 use crate::limits::VALUE_BYTES;
-use crate::path::RelPath;
+use crate::path::{HostDir, RelPath};
 
 /// Why an interpolation value was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +173,9 @@ pub struct StackSpec {
     pub compose_files: Vec<RelPath>,
     /// The stack's own `.env`.
     pub env_file: Option<RelPath>,
+    /// Where on the host the project lives; `None` leaves it to the agent.
+    #[serde(default)]
+    pub directory: Option<HostDir>,
     /// Active profiles.
     pub profiles: Vec<String>,
     /// Interpolation values; they win over `env_file`.

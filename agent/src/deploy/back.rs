@@ -117,7 +117,7 @@ impl Job {
             return Ok(());
         };
         if point.before.is_empty() {
-            let project = compose_project(&applied.spec, &self.store.project_directory(stack));
+            let project = compose_project(&applied.spec, &self.store.directory_of(&applied.spec));
             return self
                 .with_lines(|run| self.engine.down(&project, false, run))
                 .await;

@@ -49,6 +49,7 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
             env_file: None,
             profiles: Vec::new(),
             values: Vec::new(),
+            directory: None,
             allow_undefined: Vec::new(),
             files: vec![file("compose.yaml", 1), file("conf/a", 1)],
         },

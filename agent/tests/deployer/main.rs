@@ -5,6 +5,7 @@
 mod back;
 mod crash;
 mod damage;
+mod directory;
 mod ends;
 mod files;
 mod history;

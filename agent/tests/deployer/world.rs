@@ -57,6 +57,7 @@ impl Bundle {
             env_file: None,
             profiles: Vec::new(),
             values: Vec::new(),
+            directory: None,
             allow_undefined: Vec::new(),
             files: Vec::new(),
         };

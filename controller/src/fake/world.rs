@@ -127,6 +127,7 @@ impl Supply for FakeSupply {
             env_file: None,
             profiles: Vec::new(),
             values: Vec::new(),
+            directory: None,
             allow_undefined: Vec::new(),
             files: self
                 .blobs

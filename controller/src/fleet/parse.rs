@@ -1,10 +1,11 @@
 //! Turns the text of a `fleet.toml` into a [`Fleet`], or into every problem it has.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use globset::Glob;
 use proto::id::{HostName, StackName};
+use proto::path::HostDir;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -259,7 +260,7 @@ fn read_dirs(
     item: &Item<'_>,
     of_host: &mut dyn FnMut(&Placed<StackName>, &mut Problems) -> bool,
     problems: &mut Problems,
-) -> BTreeMap<StackName, PathBuf> {
+) -> BTreeMap<StackName, HostDir> {
     if let toml::de::DeValue::String(dir) = item.get_ref() {
         let what = "`dir` must say which stack's folder it is";
         let hint = format!("write dir = {{ STACK = {dir:?} }}");
@@ -271,14 +272,12 @@ fn read_dirs(
         let Some(dir) = text("dir", item, problems) else {
             continue;
         };
-        let path = PathBuf::from(dir);
-        let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
-        let control = dir.chars().any(char::is_control);
-        if !path.is_absolute() || !path.components().all(plain) || dir == "/" || control {
-            let what = format!("{dir:?} is not an absolute path to a folder of the host");
-            problems.add::<()>(item.span(), what);
-        } else if of_host(&stack, problems) {
-            dirs.insert(stack.value, path);
+        match dir.parse::<HostDir>() {
+            Err(error) => {
+                problems.add::<()>(item.span(), error.to_string());
+            }
+            Ok(dir) if of_host(&stack, problems) => drop(dirs.insert(stack.value, dir)),
+            Ok(_) => {}
         }
     }
     dirs

@@ -74,7 +74,7 @@ fn the_documented_file_is_read_whole() {
     assert_eq!(emilia.env[&"opq".parse().unwrap()].len(), 1);
     assert_eq!(
         emilia.dirs[&"portal".parse().unwrap()],
-        Path::new("/home/opquser/portal")
+        "/home/opquser/portal".parse().unwrap()
     );
     let portal = fleet.stack(&"portal".parse().unwrap()).unwrap();
     assert_eq!(portal.compose_files[1].as_str(), "docker-compose.prod.yaml");

@@ -17,6 +17,7 @@ fn spec() -> StackSpec {
         project: "opq".parse().unwrap(),
         compose_files: vec!["docker-compose.yml".parse().unwrap()],
         env_file: Some(".env".parse().unwrap()),
+        directory: Some("/srv/opq".parse().unwrap()),
         profiles: vec!["extra".to_owned()],
         values: vec![Value::new("A".parse().unwrap(), "{\"a\": \"$b\"}".to_owned(), true).unwrap()],
         allow_undefined: vec!["B".parse().unwrap()],
@@ -42,6 +43,15 @@ fn a_path_that_escapes_is_refused_at_the_door() {
     for path in ["../x", "/etc/passwd", "a/../../b", ""] {
         let mut message = wire::StageBegin::from(spec());
         message.files[0].path = path.to_owned();
+        assert!(StackSpec::try_from(message).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_none_is_refused_at_the_door() {
+    for path in ["/", "srv", "/srv/../etc"] {
+        let mut message = wire::StageBegin::from(spec());
+        path.clone_into(&mut message.directory);
         assert!(StackSpec::try_from(message).is_err(), "{path}");
     }
 }

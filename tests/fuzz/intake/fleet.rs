@@ -31,7 +31,7 @@ fn check_fleet(fleet: &Fleet) {
         {
             assert!(fleet.stack(stack).is_some(), "{stack} dangles");
         }
-        assert!(host.dirs.values().all(|dir| dir.is_absolute()));
+        assert!(host.dirs.values().all(|dir| dir.as_path().is_absolute()));
     }
     let placed: usize = fleet.hosts.iter().map(|host| host.stacks.len()).sum();
     match select(fleet, &["all"]) {
