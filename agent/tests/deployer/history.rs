@@ -130,36 +130,6 @@ async fn damaged_folders_hide_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_first_agents_kept_is_told_too() {
-    let world = eventful().await;
-    let whole = history(&world);
-    for entry in &whole {
-        let path = world
-            .store
-            .deploy_folder(&entry.deploy)
-            .join("request.json");
-        let mut request: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let fields = request.as_object_mut().unwrap();
-        fields.retain(|key, _| ["stack", "what"].contains(&key.as_str()));
-        std::fs::write(&path, request.to_string()).unwrap();
-    }
-    let mut entries = history(&world);
-    entries.sort_by_key(|entry| whole.iter().position(|it| it.deploy == entry.deploy));
-    for (old, new) in entries.iter().zip(&whole) {
-        let began = old.began_at_millis;
-        assert!(began >= new.began_at_millis && began > 0);
-        let bare = HistoryEntry {
-            number: 0,
-            began_at_millis: began,
-            changes: Vec::new(),
-            ..new.clone()
-        };
-        assert_eq!(*old, bare);
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_stack_that_was_never_here_has_no_history() {
     let world = World::new();
     let fault = world.deployer.history(&name("shop"), 20).unwrap_err();
