@@ -6,6 +6,10 @@
 //! back: facts -> redact -> journal(seq) -> service -> wire
 //! ```
 //!
+//! A deploy's records: `work` (what to do) and `point` (what was there before the first change) live until its end and
+//! let another agent go on; `applied` says what lies in the project directory; one rename of `current` commits. Every
+//! record carries a checksum.
+//!
 //! Tasks and queues: `server` owns the accept loop and its connections; `deployer` owns one task for each running
 //! deploy (one per stack) and waits for them at the end; `service` owns a task for each log reader (256 at most) with
 //! a queue of 1024 records (full: a follower loses lines and is told how many, a reader of the past waits). A deploy

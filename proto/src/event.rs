@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::id::{DeployId, OperatorName, RevisionId, ServiceName, StackName};
 
-/// Where a deploy is. States only move forward.
+/// Where a deploy is. States move forward; an agent that was restarted in the middle enters `Applying` once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
