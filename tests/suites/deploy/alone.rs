@@ -47,6 +47,16 @@ impl<'w> Alone<'w> {
     pub(crate) fn restart_agent(&mut self) {
         self.agent.terminate();
         self.agent.wait(Duration::from_secs(20)).unwrap();
+        self.start_agent();
+    }
+
+    /// Kills the agent, and not what it has started.
+    pub(crate) fn kill_agent(&self) {
+        self.agent.kill();
+    }
+
+    /// An agent after one that is gone.
+    pub(crate) fn start_agent(&mut self) {
         self.agent = self.host.spawn(&Cmd::new(["agent", "run"])).unwrap();
         self.agent
             .wait_for("listening", Duration::from_secs(20))

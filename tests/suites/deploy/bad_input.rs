@@ -178,6 +178,7 @@ fn a_port_that_is_taken_is_named() {
     first.deploy().done();
     second.write("compose.yaml", &publishing);
     second.deploy().failed(1, &["18099"]);
+    assert_eq!(second.containers(), "");
 }
 
 #[test]

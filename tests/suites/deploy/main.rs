@@ -5,6 +5,7 @@ mod alone;
 mod bad_input;
 mod deploys;
 mod escapes;
+mod going_back;
 mod hosts;
 mod identities;
 mod leaving;
