@@ -20,7 +20,7 @@ use crate::store::Store;
 mod apply;
 mod back;
 mod commit;
-mod keep;
+pub(crate) mod keep;
 mod layout;
 mod point;
 mod pull;

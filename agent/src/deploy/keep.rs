@@ -8,10 +8,10 @@ use super::{Job, Stopped};
 use crate::store::ImagePin;
 
 /// Where the names live; no registry has it.
-const REPOSITORY: &str = "longshore.local/keep";
+pub(crate) const REPOSITORY: &str = "longshore.local/keep";
 
 /// The name that keeps an image, from its id.
-fn name(id: &str) -> String {
+pub(crate) fn name(id: &str) -> String {
     let digest = id.strip_prefix("sha256:").unwrap_or(id);
     format!("{REPOSITORY}:{digest}")
 }
