@@ -1,10 +1,13 @@
-//! The host's wall clock, for people to read and for certificates; nothing is ordered or timed by it.
+//! The host's wall clock, for people, certificates and the age of files; nothing is ordered or timed by it.
 #![allow(
     clippy::disallowed_types,
     reason = "the one place that reads the wall clock"
 )]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::UnixTime;
 
@@ -15,6 +18,25 @@ pub fn unix_millis() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Marks a file as used now.
+///
+/// # Errors
+/// When it is not there or not ours.
+pub fn mark_used(path: &Path) -> io::Result<()> {
+    File::open(path)?.set_modified(SystemTime::now())
+}
+
+/// How long ago a file was written or marked; nothing when the clock went back since.
+///
+/// # Errors
+/// When it is not there.
+pub fn unused_for(path: &Path) -> io::Result<Duration> {
+    let modified = std::fs::metadata(path)?.modified()?;
+    Ok(SystemTime::now()
+        .duration_since(modified)
+        .unwrap_or_default())
 }
 
 /// The current time, as certificates are checked against it.

@@ -26,10 +26,13 @@ mod facts;
 mod history;
 mod recover;
 mod request;
+mod retention;
 mod submit;
+mod sweep;
 
 pub(crate) use facts::on_disk;
 use request::Request;
+use sweep::Sweeper;
 pub use submit::Submission;
 
 /// Plans remembered at once; the oldest makes room.
@@ -66,6 +69,7 @@ pub struct Deployer {
     inner: Arc<Mutex<Inner>>,
     /// What an earlier agent had begun to change; each holds its stack until it has ended.
     unfinished: Mutex<Vec<(Job, Work)>>,
+    sweeper: Sweeper,
 }
 
 impl Deployer {
@@ -75,13 +79,21 @@ impl Deployer {
     /// # Errors
     /// When the state cannot be read.
     pub fn new(store: Arc<Store>, engine: Arc<dyn Engine>) -> Result<Self, Fault> {
+        let sweeper = Sweeper {
+            store: store.clone(),
+            engine: engine.clone(),
+            inner: Arc::default(),
+            working: Arc::default(),
+            stop: CancellationToken::new(),
+        };
         let mut deployer = Self {
             store,
             engine,
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            inner: Arc::default(),
+            stop: sweeper.stop.clone(),
+            inner: sweeper.inner.clone(),
             unfinished: Mutex::default(),
+            sweeper,
         };
         deployer.find_unfinished()?;
         Ok(deployer)

@@ -266,6 +266,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Takes a name away; the image goes with its last one, unless a container uses it. Gone already is success.
     async fn untag(&self, reference: &str) -> Result<(), EngineError>;
 
+    /// Every name, with its tag, that images of the engine's store have in a repository.
+    async fn names(&self, repository: &str) -> Result<Vec<String>, EngineError>;
+
     /// Ends every child of this engine that an earlier agent left running, and waits until they are gone.
     async fn end_leftovers(&self) -> Result<(), EngineError>;
 

@@ -11,9 +11,10 @@
 //! record carries a checksum.
 //!
 //! Tasks and queues: `server` owns the accept loop and its connections; `deployer` owns one task for each running
-//! deploy (one per stack) and waits for them at the end; `service` owns a task for each log reader (256 at most) with
-//! a queue of 1024 records (full: a follower loses lines and is told how many, a reader of the past waits). A deploy
-//! has a queue of 256 lines from Compose (full: Compose waits) and one of 64 layer updates (full: dropped).
+//! deploy (one per stack), which clears up behind itself, one that clears up at start, and waits for them at the end;
+//! `service` owns a task for each log reader (256 at most) with a queue of 1024 records (full: a follower loses lines
+//! and is told how many, a reader of the past waits). A deploy has a queue of 256 lines from Compose (full: Compose
+//! waits) and one of 64 layer updates (full: dropped).
 
 pub mod cli;
 pub mod clock;

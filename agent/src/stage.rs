@@ -94,7 +94,7 @@ impl Session {
             .spec
             .files
             .iter()
-            .filter(|file| !self.store.blobs().has(&file.blob))
+            .filter(|file| !self.store.blobs().claim(&file.blob))
             .map(|file| (file.blob, file.size))
             .collect();
         Ok(self.awaited.keys().copied().collect())
@@ -169,7 +169,7 @@ impl Session {
         let id = self
             .store
             .stage_id(&self.spec, &compose_version, &self.directory);
-        if let Some(stage) = self.store.stage(&id)? {
+        if let Some(stage) = self.store.claim_stage(&id)? {
             return Ok(stage);
         }
         let staging = self.lay_out()?;

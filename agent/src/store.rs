@@ -13,6 +13,7 @@ use crate::hostkey::HostKey;
 mod blobs;
 mod revisions;
 mod stages;
+mod unused;
 
 pub use blobs::{BlobWriter, Blobs};
 pub use revisions::{Applied, ImagePin, Revision};

@@ -96,6 +96,8 @@ impl Deployer {
             tracing::warn!(deploy = %job.deploy, stack = %work.stack(), "going on with what an earlier agent began");
             self.start(job, work);
         }
+        let sweeper = self.sweeper.clone();
+        self.tasks.spawn(async move { sweeper.sweep().await });
     }
 
     fn unfinished(&self) -> MutexGuard<'_, Vec<(Job, Work)>> {

@@ -1,7 +1,7 @@
 //! Takes submissions: each id once, one deploy per stack, journaled before it is answered, run to its end.
 
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use proto::event::{EventKind, Outcome, State};
@@ -266,21 +266,29 @@ impl Deployer {
 
     /// Runs it to its end, or until the agent stops.
     pub(super) fn start(&self, job: Job, work: Work) {
-        let shared = self.inner.clone();
+        let sweeper = self.sweeper.clone();
         self.tasks.spawn(async move {
+            let working = sweeper.working.read().await;
             let last = run_to_the_end(&job, &work).await;
-            // Told and freed in one step: who sees the end finds the stack free.
-            let mut inner = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.active.remove(work.stack());
-            match last {
-                Some(last) => {
-                    job.journal.push(last);
-                    forget(&job.store.work_folder(&job.deploy));
-                }
-                None => tracing::info!(deploy = %job.deploy, "goes on when the agent is back"),
+            drop(working);
+            if end(&sweeper.inner, &job, &work, last) {
+                sweeper.sweep().await;
             }
         });
     }
+}
+
+/// Told and freed in one step: who sees the end finds the stack free. Answers whether it has ended.
+fn end(inner: &Mutex<Inner>, job: &Job, work: &Work, last: Option<EventKind>) -> bool {
+    let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+    inner.active.remove(work.stack());
+    let Some(last) = last else {
+        tracing::info!(deploy = %job.deploy, "goes on when the agent is back");
+        return false;
+    };
+    job.journal.push(last);
+    forget(&job.store.work_folder(&job.deploy));
+    true
 }
 
 /// Removes what only an unfinished deploy needs.

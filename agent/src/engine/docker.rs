@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::api::{Api, Ask, Refusal};
-use self::inspect::{Inspected, InspectedImage, Listed, PROJECT_LABEL};
+use self::inspect::{Inspected, InspectedImage, Listed, Named, PROJECT_LABEL};
 use self::reference::Reference;
 use self::request::encoded;
 use super::{
@@ -204,6 +204,27 @@ impl Docker {
             Err(Refusal::Status(404 | 409, _)) | Ok(_) => Ok(()),
             Err(refusal) => Err(refusal.into_error(&ask.what)),
         }
+    }
+
+    /// Every name in a repository.
+    pub(super) async fn names(&self, repository: &str) -> Result<Vec<String>, EngineError> {
+        let what = format!("images named {repository}");
+        let ask = Ask {
+            query: vec![("filters", json!({ "reference": [repository] }).to_string())],
+            ..get(what.clone(), "/images/json".to_owned())
+        };
+        let listed: Result<Vec<Named>, _> = self.api.json(&ask).await;
+        let listed = listed.map_err(|refusal| refusal.into_error(&what))?;
+        let mut names: Vec<String> = listed
+            .into_iter()
+            .flat_map(|image| image.names.unwrap_or_default())
+            .filter(|name| {
+                name.rsplit_once(':')
+                    .is_some_and(|(at, _)| at == repository)
+            })
+            .collect();
+        names.sort();
+        Ok(names)
     }
 
     /// Wakes whenever a container of the project changes.

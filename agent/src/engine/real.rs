@@ -119,6 +119,10 @@ impl Engine for RealEngine {
         self.docker.untag(reference).await
     }
 
+    async fn names(&self, repository: &str) -> Result<Vec<String>, EngineError> {
+        self.docker.names(repository).await
+    }
+
     async fn end_leftovers(&self) -> Result<(), EngineError> {
         self.compose.end_leftovers().await
     }

@@ -136,6 +136,11 @@ impl ScriptedEngine {
         self.world().all_containers()
     }
 
+    /// Every name that an image of the store has.
+    pub fn all_names(&self) -> Vec<String> {
+        self.world().all_names()
+    }
+
     /// Somebody removes a container behind our back.
     pub fn vanish(&self, name: &str) {
         self.world().remove(name);

@@ -9,12 +9,14 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::BlobId;
 use sha2::{Digest, Sha256};
 
+use super::unused::Claims;
 use crate::files::{self, FileError};
 
 /// The folder of blobs.
 #[derive(Clone)]
 pub struct Blobs {
-    root: PathBuf,
+    pub(super) root: PathBuf,
+    pub(super) claims: Claims,
 }
 
 impl Blobs {
@@ -30,10 +32,11 @@ impl Blobs {
         files::private_dir(&incoming)?;
         Ok(Self {
             root: root.to_owned(),
+            claims: Claims::default(),
         })
     }
 
-    fn path(&self, blob: &BlobId) -> PathBuf {
+    pub(super) fn path(&self, blob: &BlobId) -> PathBuf {
         let name = blob.to_string();
         let (shard, _) = name.split_at_checked(2).unwrap_or((&name, ""));
         self.root.join(shard).join(&name)

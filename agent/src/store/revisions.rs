@@ -75,7 +75,7 @@ impl Store {
         self.stack_folder(stack).join("applied.json")
     }
 
-    fn revision_path(&self, stack: &StackName, id: &RevisionId) -> PathBuf {
+    pub(super) fn revision_path(&self, stack: &StackName, id: &RevisionId) -> PathBuf {
         self.stack_folder(stack)
             .join("revisions")
             .join(format!("{id}.json"))

@@ -42,7 +42,7 @@ impl Store {
         StageId::from_bytes(key.id("stage 2", &(spec, compose, directory)))
     }
 
-    fn stage_path(&self, id: &StageId) -> PathBuf {
+    pub(super) fn stage_path(&self, id: &StageId) -> PathBuf {
         self.root.join("stages").join(format!("{id}.json"))
     }
 

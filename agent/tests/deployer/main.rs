@@ -14,4 +14,5 @@ mod restart;
 mod secrets;
 mod staging;
 mod submit;
+mod sweep;
 mod world;

@@ -143,6 +143,16 @@ fn a_clean_up_on_the_host_takes_nothing_that_a_rollback_needs() {
         .sh("docker inspect --format {{.Image}} pruned-web-1");
     push("6");
     alone.deploy().done();
+    let sick = "FIXTURE_NEVER_HEALTHY: \"1\"";
+    let sick = WEB.replace("FIXTURE_SHOW: NOTHING", sick);
+    alone
+        .case
+        .write("compose.yaml", &sick.replace("${TAG}", "2"));
+    alone.deploy().failed(3, &["did not become healthy"]);
+    eventually("what failed is not kept, and three revisions are", || {
+        let kept = "docker images -q longshore.local/keep | wc -l";
+        alone.host.sh(kept).unwrap().trim() == "3"
+    });
     alone.host.sh("docker system prune -f").unwrap();
     let back = ["rollback", alone.name(), "--yes"];
     alone.case.controller(&back).done();

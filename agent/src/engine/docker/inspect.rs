@@ -27,6 +27,14 @@ pub(super) struct Listed {
     pub(super) id: String,
 }
 
+/// An entry of the image list.
+#[derive(Deserialize)]
+pub(super) struct Named {
+    /// With their tags; nothing for an image without one.
+    #[serde(rename = "RepoTags")]
+    pub(super) names: Option<Vec<String>>,
+}
+
 /// `GET /containers/ID/json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

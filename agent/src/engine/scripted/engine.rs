@@ -175,6 +175,11 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
+    async fn names(&self, repository: &str) -> Result<Vec<String>, EngineError> {
+        self.enter(Method::Names, repository).await?;
+        Ok(self.world().names(repository))
+    }
+
     async fn end_leftovers(&self) -> Result<(), EngineError> {
         self.enter(Method::EndLeftovers, "").await
     }

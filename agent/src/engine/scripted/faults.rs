@@ -35,6 +35,8 @@ pub enum Method {
     Tag,
     /// `untag`.
     Untag,
+    /// `names`.
+    Names,
     /// `end_leftovers`.
     EndLeftovers,
     /// `nudges`.

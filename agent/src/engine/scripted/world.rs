@@ -307,6 +307,20 @@ impl World {
         self.store.remove(&tagged(reference));
     }
 
+    pub(super) fn all_names(&self) -> Vec<String> {
+        self.store.keys().cloned().collect()
+    }
+
+    /// Every name in a repository.
+    pub(super) fn names(&self, repository: &str) -> Vec<String> {
+        let names = self.store.keys();
+        let within = |name: &&String| {
+            let at = name.rsplit_once(':');
+            at.is_some_and(|(at, _)| at == repository)
+        };
+        names.filter(within).cloned().collect()
+    }
+
     /// Gives a container another name.
     pub(super) fn rename(&mut self, id: &str, name: &str) {
         let old = self
