@@ -149,7 +149,10 @@ pub struct PlanArgs {
 
 /// Arguments of `deploy`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ctrl-C leaves the deploy running and says how to follow or cancel it.")]
+#[command(
+    after_help = "A version that does not become healthy is taken back: all services return to the last good revision, and\n\
+    the command ends with 3. Ctrl-C leaves the deploy running and says how to follow or cancel it."
+)]
 pub struct DeployArgs {
     /// What from
     #[command(flatten)]
@@ -197,6 +200,9 @@ pub struct AttachArgs {
 
 /// Arguments of `cancel`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "A deploy that has changed something already takes the stack back to its last good revision."
+)]
 pub struct CancelArgs {
     /// Where: hosts or stacks
     #[arg(value_name = "TARGET", required = true)]
