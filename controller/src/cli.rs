@@ -150,8 +150,8 @@ pub struct PlanArgs {
 /// Arguments of `deploy`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A version that does not become healthy is taken back: all services return to the last good revision, and\n\
-    the command ends with 3. Ctrl-C leaves the deploy running and says how to follow or cancel it."
+    after_help = "A version that does not become healthy ends with 3: the stack is back at its last good revision.\n\
+    Ctrl-C leaves the deploy running and says how to follow or cancel it."
 )]
 pub struct DeployArgs {
     /// What from
