@@ -105,8 +105,12 @@ fn agent_line(kind: &EventKind) -> Option<Line> {
 
 fn pulled(image: &str, digest: &str, outcome: Outcome) -> Line {
     match outcome {
-        Outcome::Succeeded => Line::from(format!("pulled {image} ")).toned(Tone::Faint, digest),
-        Outcome::Skipped => Line::from(format!("present {image} ")).toned(Tone::Faint, digest),
+        Outcome::Succeeded => {
+            Line::from(format!("pulled {image} ")).toned(Tone::Faint, words::digest(digest))
+        }
+        Outcome::Skipped => {
+            Line::from(format!("present {image} ")).toned(Tone::Faint, words::digest(digest))
+        }
         other => {
             let (word, tone) = words::outcome(other);
             Line::from(format!("pulling {image} ")).toned(tone, word)

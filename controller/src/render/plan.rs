@@ -186,6 +186,7 @@ fn image_line(image: &ImagePlan, width: usize) -> Line {
     let digest = image
         .digest
         .as_deref()
+        .map(words::digest)
         .unwrap_or("the registry did not say what it is now");
     let services: Vec<&str> = image.services.iter().map(|one| one.as_str()).collect();
     Line::new()

@@ -34,6 +34,12 @@ pub(super) fn outcome(outcome: Outcome) -> (&'static str, Tone) {
     }
 }
 
+/// As much of a digest as tells images apart, as Docker shows ids; JSON output has all of it.
+pub(super) fn digest(digest: &str) -> &str {
+    const SHOWN: usize = "sha256:".len() + 12;
+    digest.get(..SHOWN).unwrap_or(digest)
+}
+
 pub(super) fn phase(phase: LayerPhase) -> &'static str {
     match phase {
         LayerPhase::Waiting => "waiting",
