@@ -96,7 +96,7 @@ fn a_rollback_needs_neither_the_registry_nor_the_stacks_folder() {
     assert_eq!(current, [true, false, true]);
     assert!(told.iter().all(|it| it["kept"] == true));
 
-    let there = &second[..6];
+    let there = second.get(..6).unwrap();
     let said = case.controller(&["rollback", "emilia/again", "--to", there, "-y"]);
     assert_eq!(committed(&said.done()), second);
     case.controller(&["rollback", "emilia/again", "--to", there, "-y"])
