@@ -32,8 +32,8 @@ mod sweep;
 
 pub(crate) use facts::on_disk;
 use request::Request;
-use sweep::Sweeper;
 pub use submit::Submission;
+use sweep::Sweeper;
 
 /// Plans remembered at once; the oldest makes room.
 const MOST_PLANS: usize = 64;
