@@ -1,6 +1,6 @@
 //! The agent's process: arguments, logging, exit code; nothing else.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +14,10 @@ use agent::store::Store;
 use agent::{clock, daemon, enroll};
 use clap::Parser as _;
 use proto::fault::{Fault, FaultKind};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 const USAGE: u8 = 64;
 
@@ -51,10 +54,14 @@ fn dispatch(folder: &Path, verb: Verb) -> Result<(), Fault> {
 }
 
 fn run(folder: &Path) -> Result<(), Fault> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
+    let filter = std::env::var("RUST_LOG").ok();
+    let filter = filter.and_then(|filter| filter.parse::<Targets>().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
         .init();
     let config = Config::load(&folder.join("agent.toml"))?;
     let runtime = tokio::runtime::Runtime::new()
