@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::api::{Api, Ask, Refusal};
+use self::direct::Direct;
 use self::inspect::{Inspected, InspectedImage, Listed, Named, PROJECT_LABEL};
 use self::reference::Reference;
 use self::request::encoded;
@@ -22,6 +23,7 @@ use super::{
 mod api;
 mod banner;
 mod causes;
+mod direct;
 mod frames;
 mod inspect;
 #[cfg(feature = "test-util")]
@@ -65,6 +67,7 @@ const EVENTS: &[&str] = &[
 /// The engine behind a socket.
 pub(super) struct Docker {
     api: Api,
+    direct: Direct,
 }
 
 impl Docker {
@@ -72,6 +75,7 @@ impl Docker {
     pub(super) fn new(socket: PathBuf) -> Self {
         Self {
             api: Api::new(socket),
+            direct: Direct::default(),
         }
     }
 
@@ -128,7 +132,22 @@ impl Docker {
         reference: &str,
         auth: Option<&RegistryAuth>,
     ) -> Result<RemoteImage, EngineError> {
-        registry::remote_image(&self.api, reference, auth).await
+        match self.unchanged(reference, auth).await {
+            Some(image) => Ok(image),
+            None => registry::remote_image(&self.api, reference, auth).await,
+        }
+    }
+
+    /// The image of a name that still means in its registry what it means here, where that is quickly told.
+    async fn unchanged(&self, reference: &str, auth: Option<&RegistryAuth>) -> Option<RemoteImage> {
+        let here = self.image(reference).await.ok()??;
+        let rules = self.api.rules().await.ok()?;
+        let digest = self.direct.digest(reference, auth, &rules).await?;
+        let exact = format!("{}@{digest}", Reference::parse(reference).repository);
+        here.digests.contains(&exact).then(|| RemoteImage {
+            digest,
+            platforms: vec![format!("{}/{}", here.os, here.architecture)],
+        })
     }
 
     /// Pulls an image.

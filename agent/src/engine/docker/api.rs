@@ -5,7 +5,7 @@
 //! transport: a request modifier writes the whole request, and the body comes back raw.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -13,7 +13,9 @@ use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use proto::registry::RegistryAuth;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 
+use super::direct::Rules;
 use super::request::{registry_header, target};
 use super::{banner, version};
 use crate::engine::EngineError;
@@ -76,6 +78,8 @@ struct Known {
     version: EngineVersion,
     /// The API version in use.
     chosen: String,
+    /// How it goes to registries; asked for when first needed.
+    rules: Arc<OnceCell<Rules>>,
 }
 
 /// What the engine says of itself.
@@ -136,8 +140,27 @@ impl Api {
             banner,
             version: version.clone(),
             chosen,
+            rules: Arc::default(),
         });
         Ok(version)
+    }
+
+    /// How the engine goes to registries. A changed configuration needs a restart of the engine, in which calls fail
+    /// or another banner shows.
+    pub(super) async fn rules(&self) -> Result<Rules, Refusal> {
+        let prefix = self.prefix().await?;
+        let cell = self.known().as_ref().map(|known| Arc::clone(&known.rules));
+        let ask = Ask {
+            what: "docker info".to_owned(),
+            method: "GET",
+            path: "/info".to_owned(),
+            query: Vec::new(),
+            auth: None,
+            deadline: VERSION_DEADLINE,
+        };
+        let cell = cell.unwrap_or_default();
+        let read = || async { parse(&self.read(&ask, &prefix).await?) };
+        cell.get_or_try_init(read).await.cloned()
     }
 
     /// An answer that is one JSON document.

@@ -418,3 +418,45 @@ async fn many_events_at_once_are_one_nudge_and_the_end_is_the_end() {
     let asked = fake.seen("GET /v1.44/events?since=1&filters=");
     assert!(!asked[0].contains("exec_"), "healthchecks are no changes");
 }
+
+/// The same registry's name, for an engine that says it speaks plain HTTP there.
+fn engine_of_a_registry(request: &str) -> Answer {
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    if path.ends_with("/info") {
+        return ok(r#"{"RegistryConfig":{"InsecureRegistryCIDRs":["127.0.0.0/8"]}}"#);
+    }
+    if let Some((_, name)) = path.split_once("/images/") {
+        let repository = name.trim_end_matches("/a:1/json");
+        let image = json!({
+            "Id": "sha256:aa", "Os": "linux", "Architecture": "amd64",
+            "RepoDigests": [format!("{repository}/a@sha256:{}", "0".repeat(64))],
+        });
+        return ok(&image.to_string());
+    }
+    ok(r#"{"Descriptor":{"digest":"sha256:the-engine-was-asked"},"Platforms":[]}"#)
+}
+
+#[tokio::test]
+async fn the_engine_is_asked_only_about_names_that_mean_something_new() {
+    let fake = Fake::new(engine_of_a_registry);
+    for (digit, wanted) in [("0", None), ("1", Some("sha256:the-engine-was-asked"))] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let name = format!("{}/a:1", listener.local_addr().unwrap());
+        let digest = format!("sha256:{}", digit.repeat(64));
+        let told = digest.clone();
+        let registry = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nDocker-Content-Digest: {told}\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+        });
+        let image = fake.docker.remote_image(&name, None).await.unwrap();
+        registry.await.unwrap();
+        assert_eq!(image.digest, wanted.unwrap_or(&digest));
+    }
+    assert_eq!(fake.seen("/distribution/").len(), 1);
+    assert_eq!(fake.seen("/info").len(), 1, "asked once");
+}

@@ -1,0 +1,166 @@
+//! Asks a registry itself whether a name still means what is here: one request, where the engine makes five.
+//!
+//! It only ever confirms. Whatever is new, refused, slow, or reached in a way that the engine is configured for, is
+//! left to the engine, whose word counts. A `HEAD` is also free where registries count pulls.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use proto::registry::RegistryAuth;
+use tokio::sync::OnceCell;
+
+use self::challenge::Challenge;
+use self::place::Place;
+pub(super) use self::place::Rules;
+use super::reference::Reference;
+
+mod challenge;
+mod place;
+#[cfg(test)]
+mod tests;
+
+/// The engine still has time within the deadline of a plan.
+const DEADLINE: Duration = Duration::from_millis(1500);
+/// The images of one plan share connections; none is held while the agent is at rest.
+const IDLE: Duration = Duration::from_secs(5);
+const TOKEN_BYTES: usize = 64 * 1024;
+/// What a name may stand for, newest form first.
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json";
+
+type Http = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
+/// The way to registries that needs no engine.
+#[derive(Default)]
+pub(super) struct Direct {
+    /// Made when it is first needed; `None` where this host trusts nobody.
+    http: OnceCell<Option<Http>>,
+}
+
+impl Direct {
+    /// The digest that the registry has under a name now, if it says so at once.
+    pub(super) async fn digest(
+        &self,
+        reference: &str,
+        auth: Option<&RegistryAuth>,
+        rules: &Rules,
+    ) -> Option<String> {
+        let place = Place::of(&Reference::parse(reference), rules)?;
+        // Certificates of a registry's own are the engine's to know.
+        if Path::new("/etc/docker/certs.d").join(&place.host).exists() {
+            return None;
+        }
+        let http = self
+            .http
+            .get_or_init(|| async { connect() })
+            .await
+            .as_ref()?;
+        let asked = tokio::time::timeout(DEADLINE, ask(http, &place, auth));
+        asked.await.ok().flatten()
+    }
+}
+
+fn connect() -> Option<Http> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+        .ok()?
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .build();
+    let client = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .build(connector);
+    Some(client)
+}
+
+async fn ask(http: &Http, place: &Place, auth: Option<&RegistryAuth>) -> Option<String> {
+    let first = head(http, place, None).await?;
+    if first.status != StatusCode::UNAUTHORIZED {
+        return told(&first);
+    }
+    let challenge = first.headers.get(header::WWW_AUTHENTICATE)?;
+    let login = match Challenge::parse(challenge.to_str().ok()?)? {
+        Challenge::Basic => basic(auth?)?,
+        Challenge::Bearer(realm) => {
+            // A login goes nowhere in the clear that it would not have gone anyway.
+            if place.scheme == "https" && !realm.starts_with("https://") {
+                return None;
+            }
+            let login = match auth {
+                Some(auth) => Some(basic(auth)?),
+                None => None,
+            };
+            format!("Bearer {}", token(http, &realm, login).await?)
+        }
+    };
+    told(&head(http, place, Some(login)).await?)
+}
+
+async fn head(http: &Http, place: &Place, login: Option<String>) -> Option<Parts> {
+    let mut request = Request::head(place.manifest()).header(header::ACCEPT, ACCEPT);
+    if let Some(login) = login {
+        request = request.header(header::AUTHORIZATION, login);
+    }
+    let answer = http.request(request.body(Empty::new()).ok()?).await.ok()?;
+    // Nothing follows the answer to a HEAD.
+    Some(answer.into_parts().0)
+}
+
+fn told(answer: &Parts) -> Option<String> {
+    let digest = answer.headers.get("docker-content-digest")?.to_str().ok()?;
+    let hex = digest.strip_prefix("sha256:")?;
+    let good = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (answer.status == StatusCode::OK && good).then(|| digest.to_owned())
+}
+
+/// Registries that want an identity token exchange it in ways of their own.
+fn basic(auth: &RegistryAuth) -> Option<String> {
+    use base64::Engine as _;
+    if !auth.identity_token.is_empty() {
+        return None;
+    }
+    let pair = format!("{}:{}", auth.username, auth.password);
+    let pair = base64::engine::general_purpose::STANDARD.encode(pair);
+    Some(format!("Basic {pair}"))
+}
+
+async fn token(http: &Http, realm: &str, login: Option<String>) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        #[serde(default)]
+        token: String,
+        #[serde(default)]
+        access_token: String,
+    }
+    let mut request = Request::get(realm);
+    if let Some(login) = login {
+        request = request.header(header::AUTHORIZATION, login);
+    }
+    let answer = http.request(request.body(Empty::new()).ok()?).await.ok()?;
+    if answer.status() != StatusCode::OK {
+        return None;
+    }
+    let body = Limited::new(answer.into_body(), TOKEN_BYTES)
+        .collect()
+        .await
+        .ok()?;
+    let told: Told = serde_json::from_slice(&body.to_bytes()).ok()?;
+    let token = if told.token.is_empty() {
+        told.access_token
+    } else {
+        told.token
+    };
+    (!token.is_empty()).then_some(token)
+}
