@@ -27,6 +27,7 @@ mod pull;
 mod restore;
 mod stopped;
 mod tidy;
+mod up;
 mod verify;
 mod work;
 

@@ -1,12 +1,10 @@
 //! Changes the host: shipped files one by one, then Compose, then what Compose alone would not do.
 
-use std::collections::BTreeSet;
-
-use proto::id::ServiceName;
 use proto::plan::{Action, Part, Plan};
 
+use super::up::{Anew, up};
 use super::{Job, Stopped, layout};
-use crate::engine::{ComposeProject, Container, Up};
+use crate::engine::Container;
 use crate::stage::compose_project;
 use crate::store::Stage;
 
@@ -19,56 +17,22 @@ pub(super) async fn apply(
 ) -> Result<(), Stopped> {
     layout::lay_out(job, &stage.spec, &stage.directory)?;
     let project = compose_project(&stage.spec, &stage.directory);
+    let recreated = plan.services.iter();
+    let recreated = recreated.filter(|service| service.action == Action::Recreate);
+    let anew = Anew {
+        ids: before
+            .iter()
+            .map(|container| container.id.as_str())
+            .collect(),
+        services: recreated.map(|service| &service.service).collect(),
+    };
     // In one run, so that Compose starts them in the order of what they depend on.
     let part = plan.part.iter().flat_map(Part::services);
-    let up = Up {
-        only: part.cloned().collect(),
-        force_recreate: false,
-    };
-    job.with_lines(|run| job.engine.up(&project, &up, run))
-        .await?;
-    recreate_for_files(job, stage, plan, before, &project).await?;
+    up(job, &project, part.cloned().collect(), &anew).await?;
     if remove_orphans {
         remove(job, plan, before).await?;
     }
     Ok(())
-}
-
-/// Compose does not look into mounted files: services whose file changed are made anew on purpose.
-async fn recreate_for_files(
-    job: &Job,
-    stage: &Stage,
-    plan: &Plan,
-    before: &[Container],
-    project: &ComposeProject,
-) -> Result<(), Stopped> {
-    let wanted: BTreeSet<&ServiceName> = plan
-        .services
-        .iter()
-        .filter(|service| service.action == Action::Recreate)
-        .map(|service| &service.service)
-        .collect();
-    if wanted.is_empty() || before.is_empty() {
-        return Ok(());
-    }
-    let old: BTreeSet<&str> = before
-        .iter()
-        .map(|container| container.id.as_str())
-        .collect();
-    let after = job.engine.containers(&stage.spec.project).await?;
-    let only: BTreeSet<ServiceName> = after
-        .into_iter()
-        .filter(|c| !c.one_off && wanted.contains(&c.service) && old.contains(c.id.as_str()))
-        .map(|container| container.service)
-        .collect();
-    if only.is_empty() {
-        return Ok(());
-    }
-    let up = Up {
-        only: only.into_iter().collect(),
-        force_recreate: true,
-    };
-    job.with_lines(|run| job.engine.up(project, &up, run)).await
 }
 
 /// Exactly the containers that the plan listed; never `--remove-orphans`, which takes whatever carries the label.

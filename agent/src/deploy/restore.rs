@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{RevisionId, ServiceName};
 
+use super::up::{Anew, up};
 use super::{Job, Stopped, layout, tidy};
 use crate::deployer::on_disk;
-use crate::engine::{Container, Up};
+use crate::engine::Container;
 use crate::planner::differing;
 use crate::stage::compose_project;
 use crate::store::{ImagePin, Revision};
@@ -138,31 +139,16 @@ async fn apply(job: &Job, part: &Part<'_>, whole: bool, stale: &[String]) -> Res
     }
     layout::lay_out(job, &revision.spec, &revision.directory)?;
     let project = compose_project(&revision.spec, &revision.directory);
-    let up = Up {
-        only: if whole {
-            Vec::new()
-        } else {
-            part.services.iter().copied().cloned().collect()
-        },
-        force_recreate: false,
+    let only = if whole {
+        Vec::new()
+    } else {
+        part.services.iter().copied().cloned().collect()
     };
-    job.with_lines(|run| job.engine.up(&project, &up, run))
-        .await?;
-    let left = job.engine.containers(&revision.spec.project).await?;
-    let again: BTreeSet<ServiceName> = left
-        .into_iter()
-        .filter(|c| !c.one_off && stale.contains(&c.id) && part.services.contains(&c.service))
-        .map(|container| container.service)
-        .collect();
-    if again.is_empty() {
-        return Ok(());
-    }
-    let up = Up {
-        only: again.into_iter().collect(),
-        force_recreate: true,
+    let anew = Anew {
+        ids: stale.iter().map(String::as_str).collect(),
+        services: part.services.clone(),
     };
-    job.with_lines(|run| job.engine.up(&project, &up, run))
-        .await
+    up(job, &project, only, &anew).await
 }
 
 /// Lets a name mean the image again that it meant in the revision.
