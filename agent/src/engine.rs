@@ -227,10 +227,12 @@ pub trait Engine: Send + Sync + 'static {
     /// An image of the engine's store, by name, digest or id.
     async fn image(&self, reference: &str) -> Result<Option<LocalImage>, EngineError>;
 
-    /// Asks the registry, through the engine, what a name means now.
+    /// Asks the registry what a name means now. `here` is what the engine's store has under it: with it a name that
+    /// still means the same is told more cheaply.
     async fn remote_image(
         &self,
         reference: &str,
+        here: Option<&LocalImage>,
         auth: Option<&RegistryAuth>,
     ) -> Result<RemoteImage, EngineError>;
 

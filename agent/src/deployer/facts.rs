@@ -11,7 +11,7 @@ use proto::registry::{RegistryAuth, registry_of};
 use proto::stack::ShippedFile;
 use proto::status::{ContainerStatus, StackStatus};
 
-use crate::engine::{Container, Engine, RemoteImage};
+use crate::engine::{Container, Engine, LocalImage, RemoteImage};
 use crate::planner::{self, ImageFacts, Inputs};
 use crate::store::{Applied, Stage, Store};
 
@@ -68,24 +68,20 @@ async fn image_facts(
     name: &str,
     auths: &[RegistryAuth],
 ) -> Result<(String, ImageFacts), Fault> {
-    let (local, remote) = tokio::join!(engine.image(name), remote_image(engine, name, auths));
-    Ok((
-        name.to_owned(),
-        ImageFacts {
-            local: local?,
-            remote,
-        },
-    ))
+    let local = engine.image(name).await?;
+    let remote = remote_image(engine, name, local.as_ref(), auths).await;
+    Ok((name.to_owned(), ImageFacts { local, remote }))
 }
 
 async fn remote_image(
     engine: &dyn Engine,
     name: &str,
+    here: Option<&LocalImage>,
     auths: &[RegistryAuth],
 ) -> Result<RemoteImage, Fault> {
     let registry = registry_of(name);
     let auth = auths.iter().find(|auth| auth.registry == registry);
-    match tokio::time::timeout(RESOLVE_TIMEOUT, engine.remote_image(name, auth)).await {
+    match tokio::time::timeout(RESOLVE_TIMEOUT, engine.remote_image(name, here, auth)).await {
         Ok(answer) => answer.map_err(Fault::from),
         Err(_) => Err(Fault::new(
             FaultKind::Failed,

@@ -130,17 +130,24 @@ impl Docker {
     pub(super) async fn remote_image(
         &self,
         reference: &str,
+        here: Option<&LocalImage>,
         auth: Option<&RegistryAuth>,
     ) -> Result<RemoteImage, EngineError> {
-        match self.unchanged(reference, auth).await {
-            Some(image) => Ok(image),
-            None => registry::remote_image(&self.api, reference, auth).await,
+        if let Some(here) = here
+            && let Some(same) = self.unchanged(reference, here, auth).await
+        {
+            return Ok(same);
         }
+        registry::remote_image(&self.api, reference, auth).await
     }
 
     /// The image of a name that still means in its registry what it means here, where that is quickly told.
-    async fn unchanged(&self, reference: &str, auth: Option<&RegistryAuth>) -> Option<RemoteImage> {
-        let here = self.image(reference).await.ok()??;
+    async fn unchanged(
+        &self,
+        reference: &str,
+        here: &LocalImage,
+        auth: Option<&RegistryAuth>,
+    ) -> Option<RemoteImage> {
         let rules = self.api.rules().await.ok()?;
         let digest = self.direct.digest(reference, auth, &rules).await?;
         let exact = format!("{}@{digest}", Reference::parse(reference).repository);

@@ -76,9 +76,10 @@ impl Engine for RealEngine {
     async fn remote_image(
         &self,
         reference: &str,
+        here: Option<&LocalImage>,
         auth: Option<&RegistryAuth>,
     ) -> Result<RemoteImage, EngineError> {
-        self.docker.remote_image(reference, auth).await
+        self.docker.remote_image(reference, here, auth).await
     }
 
     async fn pull(

@@ -83,7 +83,7 @@ impl Live {
 
     pub(crate) async fn digest(&self) -> String {
         self.engine
-            .remote_image(&self.image, None)
+            .remote_image(&self.image, None, None)
             .await
             .unwrap()
             .digest

@@ -58,11 +58,17 @@ async fn facts(live: &Live) {
 async fn registry(live: &Live) {
     println!(
         "remote {:?}",
-        live.engine.remote_image(&live.image, None).await.unwrap()
+        live.engine
+            .remote_image(&live.image, None, None)
+            .await
+            .unwrap()
     );
     println!(
         "foreign {:?}",
-        live.engine.remote_image(&live.foreign, None).await.unwrap()
+        live.engine
+            .remote_image(&live.foreign, None, None)
+            .await
+            .unwrap()
     );
     let auth = RegistryAuth {
         registry: "x".to_owned(),
@@ -72,7 +78,9 @@ async fn registry(live: &Live) {
     };
     println!(
         "with a login {:?}",
-        live.engine.remote_image(&live.image, Some(&auth)).await
+        live.engine
+            .remote_image(&live.image, None, Some(&auth))
+            .await
     );
     let missing = format!("{}-missing", live.image);
     for name in [
@@ -84,7 +92,10 @@ async fn registry(live: &Live) {
         let started = Instant::now();
         println!(
             "remote {name}: {:?} in {:?}",
-            live.engine.remote_image(name, None).await.unwrap_err(),
+            live.engine
+                .remote_image(name, None, None)
+                .await
+                .unwrap_err(),
             started.elapsed()
         );
         if !name.starts_with("192") {

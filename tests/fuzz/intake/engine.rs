@@ -208,7 +208,7 @@ impl FakeEngine {
         assert!(count <= lines + 1);
         match self
             .runtime
-            .block_on(engine.remote_image("r.example/a:1", None))
+            .block_on(engine.remote_image("r.example/a:1", None, None))
         {
             Ok(remote) => assert!(
                 remote

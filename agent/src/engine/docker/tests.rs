@@ -453,7 +453,9 @@ async fn the_engine_is_asked_only_about_names_that_mean_something_new() {
             );
             stream.write_all(head.as_bytes()).await.unwrap();
         });
-        let image = fake.docker.remote_image(&name, None).await.unwrap();
+        let here = fake.docker.image(&name).await.unwrap();
+        let image = fake.docker.remote_image(&name, here.as_ref(), None).await;
+        let image = image.unwrap();
         registry.await.unwrap();
         assert_eq!(image.digest, wanted.unwrap_or(&digest));
     }

@@ -56,6 +56,7 @@ impl Engine for ScriptedEngine {
     async fn remote_image(
         &self,
         reference: &str,
+        _here: Option<&LocalImage>,
         auth: Option<&RegistryAuth>,
     ) -> Result<RemoteImage, EngineError> {
         let login = auth

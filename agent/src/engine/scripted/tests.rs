@@ -192,7 +192,7 @@ async fn the_registry_keeps_what_a_tag_no_longer_means() {
     let new = case.engine.publish("r/x", "two", &["linux/arm64"]);
     assert_eq!(
         case.engine
-            .remote_image("r/x:latest", None)
+            .remote_image("r/x:latest", None, None)
             .await
             .unwrap()
             .digest,
