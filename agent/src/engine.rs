@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::healthcheck::Healthcheck;
+
 mod compose;
 mod docker;
 mod error;
@@ -89,6 +91,12 @@ pub struct Container {
     pub health: Health,
     /// The newest healthcheck output, cut to its last 4 KiB.
     pub health_output: String,
+    /// When the newest healthcheck ended, unix milliseconds; 0 when none has.
+    #[serde(default)]
+    pub health_at_millis: u64,
+    /// How the engine checks it, whether its image or its service says so.
+    #[serde(default)]
+    pub check: Option<Healthcheck>,
     /// Meaningful when exited.
     pub exit_code: i64,
     /// How often the engine's restart policy has started it again.

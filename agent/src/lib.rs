@@ -27,6 +27,7 @@ pub mod engine;
 pub mod enroll;
 pub mod files;
 pub mod grant;
+pub mod healthcheck;
 pub mod hostkey;
 pub mod journal;
 pub mod logs;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::duration;
+use crate::healthcheck::Healthcheck;
 use crate::hostkey::HostKey;
 
 /// Keys that Compose's own hash leaves out: changing them recreates nothing.
@@ -202,28 +203,21 @@ fn restart(service: &Value) -> Restart {
     }
 }
 
-/// Twice what the healthcheck needs to say "unhealthy", and ten seconds: a slow start is no failure.
+/// Without a healthcheck one may still come with the image.
 fn patience(healthcheck: Option<&Value>) -> Duration {
-    let field = |name: &str, default: Duration| {
-        healthcheck
-            .and_then(|check| check.get(name))
+    let field = |name: &str| healthcheck.and_then(|check| check.get(name));
+    let time = |name: &str| {
+        field(name)
             .and_then(Value::as_str)
             .and_then(duration::parse)
-            .filter(|value| !value.is_zero())
-            .unwrap_or(default)
     };
-    // Docker's defaults, which also hold for a healthcheck that comes with the image.
-    let interval = field("interval", Duration::from_secs(30));
-    let timeout = field("timeout", Duration::from_secs(30));
-    let start = field("start_period", Duration::ZERO);
-    let retries = healthcheck
-        .and_then(|check| check.get("retries"))
-        .and_then(Value::as_u64)
-        .filter(|retries| *retries > 0)
-        .unwrap_or(3);
-    let retries = u32::try_from(retries.min(100)).unwrap_or(100);
-    // A check usually answers at once; its timeout counts once, not on each try.
-    start + timeout + interval * retries * 2 + Duration::from_secs(10)
+    Healthcheck::of(
+        time("interval"),
+        time("timeout"),
+        time("start_period"),
+        field("retries").and_then(Value::as_u64),
+    )
+    .patience()
 }
 
 /// Relative paths of the project directory that the service sees inside its containers.

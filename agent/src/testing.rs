@@ -282,6 +282,8 @@ pub(crate) fn container(service: &str) -> Container {
         state: proto::event::ContainerState::Running,
         health: proto::event::Health::Healthy,
         health_output: String::new(),
+        health_at_millis: 0,
+        check: None,
         exit_code: 0,
         restarts: 0,
         image: format!("org/{service}:1"),

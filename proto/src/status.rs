@@ -22,6 +22,9 @@ pub struct ContainerStatus {
     pub image: String,
     /// Meaningful when exited.
     pub exit_code: i64,
+    /// When its newest healthcheck ended, unix milliseconds; 0 when none has.
+    #[serde(default)]
+    pub health_at_millis: u64,
     /// Unix milliseconds; 0 when never started.
     pub started_at_millis: u64,
     /// Published ports, as `docker ps` spells them.

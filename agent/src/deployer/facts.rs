@@ -138,6 +138,7 @@ fn container_status(container: Container) -> ContainerStatus {
         service: container.service,
         state: container.state,
         health: container.health,
+        health_at_millis: container.health_at_millis,
         image: container.image,
         exit_code: container.exit_code,
         started_at_millis: container.started_at_millis,

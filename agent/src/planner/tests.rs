@@ -96,6 +96,8 @@ fn container(name: &str) -> Container {
         state: ContainerState::Running,
         health: Health::Healthy,
         health_output: String::new(),
+        health_at_millis: 0,
+        check: None,
         exit_code: 0,
         restarts: 0,
         image: format!("org/{name}:1"),

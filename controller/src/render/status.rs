@@ -97,7 +97,11 @@ fn cells(one: &ContainerStatus, now_millis: u64) -> [String; 4] {
     let (state, _) = words::container_state(one.state, one.exit_code);
     let state = match words::health(one.health) {
         (health, _) if !health.is_empty() && one.state == ContainerState::Running => {
-            format!("{state}, {health}")
+            let seen = match one.health_at_millis {
+                0 => String::new(),
+                at => format!(" {} ago", words::age(now_millis.saturating_sub(at))),
+            };
+            format!("{state}, {health}{seen}")
         }
         _ => state,
     };

@@ -242,6 +242,10 @@ fn container(name: &str, state: ContainerState, health: Health) -> ContainerStat
         service: name.parse().unwrap(),
         state,
         health,
+        health_at_millis: match health {
+            Health::Healthy => NOW - 3_000,
+            _ => 0,
+        },
         image: format!("openpowerquality/{name}:1.12.1"),
         exit_code: 137,
         started_at_millis: NOW - 7_300_000,

@@ -72,6 +72,7 @@ impl From<ContainerStatus> for wire::ContainerStatus {
             exit_code,
             started_at_millis,
             ports,
+            health_at_millis,
         } = status;
         Self {
             id,
@@ -83,6 +84,7 @@ impl From<ContainerStatus> for wire::ContainerStatus {
             exit_code,
             started_at_millis,
             ports,
+            health_at_millis,
         }
     }
 }
@@ -100,6 +102,7 @@ impl TryFrom<wire::ContainerStatus> for ContainerStatus {
             exit_code,
             started_at_millis,
             ports,
+            health_at_millis,
         } = message;
         Ok(Self {
             id,
@@ -111,6 +114,7 @@ impl TryFrom<wire::ContainerStatus> for ContainerStatus {
             exit_code,
             started_at_millis,
             ports,
+            health_at_millis,
         })
     }
 }

@@ -1,12 +1,14 @@
 //! What the engine shows of containers and images, read with patience: other engines, other versions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proto::event::{ContainerState, Health};
 use serde::Deserialize;
 
 use super::stamp;
 use crate::engine::{Container, LocalImage};
+use crate::healthcheck::Healthcheck;
 
 /// Marks every container of a project.
 pub(super) const PROJECT_LABEL: &str = "com.docker.compose.project";
@@ -73,6 +75,7 @@ struct HealthState {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
 struct Check {
+    end: String,
     output: String,
 }
 
@@ -81,7 +84,36 @@ struct Check {
 struct Config {
     image: String,
     tty: bool,
+    healthcheck: Option<Asked>,
     labels: Option<BTreeMap<String, String>>,
+}
+
+/// Times are nanoseconds; zero means the engine's default.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Asked {
+    test: Option<Vec<String>>,
+    interval: i64,
+    timeout: i64,
+    start_period: i64,
+    retries: i64,
+}
+
+impl Asked {
+    /// `None` when the check is switched off.
+    fn check(&self) -> Option<Healthcheck> {
+        let test = self.test.as_deref().unwrap_or_default();
+        if test.first().is_none_or(|word| word == "NONE") {
+            return None;
+        }
+        let time = |nanos: i64| u64::try_from(nanos).ok().map(Duration::from_nanos);
+        Some(Healthcheck::of(
+            time(self.interval),
+            time(self.timeout),
+            time(self.start_period),
+            u64::try_from(self.retries).ok(),
+        ))
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -109,7 +141,6 @@ impl Inspected {
         let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
         let health = self.state.health.unwrap_or_default();
         let newest = health.log.and_then(|mut log| log.pop()).unwrap_or_default();
-        let started = stamp::nanos(self.state.started_at.as_bytes()).unwrap_or_default();
         Some(Container {
             service: label(SERVICE_LABEL).parse().ok()?,
             number: label(NUMBER_LABEL).parse().unwrap_or(1),
@@ -122,11 +153,13 @@ impl Inspected {
             state: container_state(&self.state.status),
             health: health_status(&health.status),
             health_output: end_of(&newest.output),
+            health_at_millis: millis(&newest.end),
+            check: self.config.healthcheck.and_then(|asked| asked.check()),
             exit_code: self.state.exit_code,
             restarts: self.restart_count,
             image: self.config.image,
             image_id: self.image,
-            started_at_millis: u64::try_from(started / 1_000_000).unwrap_or_default(),
+            started_at_millis: millis(&self.state.started_at),
             ports: self
                 .network_settings
                 .ports
@@ -134,6 +167,12 @@ impl Inspected {
                 .unwrap_or_default(),
         })
     }
+}
+
+/// Unix milliseconds; 0 for what has not happened.
+fn millis(stamp: &str) -> u64 {
+    let nanos = stamp::nanos(stamp.as_bytes()).unwrap_or_default();
+    u64::try_from(nanos / 1_000_000).unwrap_or_default()
 }
 
 fn container_state(status: &str) -> ContainerState {
@@ -216,9 +255,14 @@ mod tests {
             "Id": "abc", "Name": "/shop-web-1", "Image": "sha256:11", "RestartCount": 2,
             "State": {
                 "Status": "running", "ExitCode": 0, "StartedAt": "2024-02-29T23:59:59.123456789Z",
-                "Health": { "Status": "unhealthy", "Log": [{ "Output": "old" }, { "Output": "new\n" }] }
+                "Health": { "Status": "unhealthy", "Log": [
+                    { "Output": "old" },
+                    { "Output": "new\n", "End": "2024-03-01T00:00:01.5Z" }
+                ] }
             },
-            "Config": { "Image": "web:1", "Tty": true, "Labels": {
+            "Config": { "Image": "web:1", "Tty": true, "Healthcheck": {
+                "Test": ["CMD", "true"], "Interval": 5_000_000_000_u64, "Retries": 2
+            }, "Labels": {
                 "com.docker.compose.project": "shop", "com.docker.compose.service": "web",
                 "com.docker.compose.container-number": "3", "com.docker.compose.oneoff": "True",
                 "com.docker.compose.config-hash": "beef",
@@ -250,6 +294,12 @@ mod tests {
                 state: ContainerState::Running,
                 health: Health::Unhealthy,
                 health_output: "new".to_owned(),
+                health_at_millis: 1_709_251_201_500,
+                check: Some(Healthcheck {
+                    interval: Duration::from_secs(5),
+                    retries: 2,
+                    ..Healthcheck::default()
+                }),
                 exit_code: 0,
                 restarts: 2,
                 image: "web:1".to_owned(),
@@ -278,6 +328,14 @@ mod tests {
         value["Config"]["Labels"] = json!({ "com.docker.compose.project": "shop" });
         let inspected: Inspected = serde_json::from_value(value).unwrap();
         assert_eq!(inspected.into_container(), None);
+    }
+
+    #[test]
+    fn a_check_that_is_switched_off_is_none() {
+        let mut value = sample();
+        value["Config"]["Healthcheck"] = json!({ "Test": ["NONE"] });
+        let inspected: Inspected = serde_json::from_value(value).unwrap();
+        assert_eq!(inspected.into_container().unwrap().check, None);
     }
 
     #[test]

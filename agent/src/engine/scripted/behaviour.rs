@@ -17,6 +17,8 @@ pub struct Look {
     pub exit_code: i64,
     /// How often it was started again.
     pub restarts: u64,
+    /// How long ago the newest healthcheck ended, whenever one looks.
+    pub checked: Duration,
 }
 
 impl Look {
@@ -29,6 +31,7 @@ impl Look {
             output: String::new(),
             exit_code: 0,
             restarts: 0,
+            checked: Duration::ZERO,
         }
     }
 
@@ -93,6 +96,16 @@ impl Behaviour {
             (Duration::ZERO, Look::running(Health::Starting)),
             (time, look),
         ])
+    }
+
+    /// Is healthy by its last healthcheck, which ended this long ago, whenever one looks.
+    #[must_use]
+    pub fn healthy_by_an_old_check(age: Duration) -> Self {
+        let look = Look {
+            checked: age,
+            ..Look::running(Health::Healthy)
+        };
+        Self(vec![(Duration::ZERO, look)])
     }
 
     /// Ends by itself.

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use proto::event::Health;
 use proto::id::ProjectName;
 use proto::log::Stream;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, Look};
 use super::config::Service;
+use crate::clock;
 use crate::engine::docker::reference::Reference;
 use crate::engine::{ComposeProject, Container, EngineError, LocalImage, RawLine, RemoteImage};
 
@@ -51,6 +53,7 @@ impl Life {
         Container {
             state: look.state,
             health: look.health,
+            health_at_millis: checked_at(&look),
             health_output: look.output,
             exit_code: look.exit_code,
             restarts: look.restarts,
@@ -259,7 +262,9 @@ impl World {
             one_off: false,
             state: look.state,
             health: look.health,
+            health_at_millis: checked_at(&look),
             health_output: look.output,
+            check: None,
             exit_code: look.exit_code,
             restarts: look.restarts,
             image: service.image.clone(),
@@ -409,6 +414,15 @@ impl World {
 
     fn clock(&self) -> Duration {
         EPOCH + self.age()
+    }
+}
+
+/// Health is read against the wall clock, which no test moves.
+fn checked_at(look: &Look) -> u64 {
+    let age = u64::try_from(look.checked.as_millis()).unwrap_or(u64::MAX);
+    match look.health {
+        Health::Healthy | Health::Unhealthy => clock::unix_millis().saturating_sub(age),
+        Health::None | Health::Starting => 0,
     }
 }
 

@@ -103,6 +103,7 @@ fn stack(name: &str) -> StackStatus {
             service: "web".parse().unwrap(),
             state: ContainerState::Running,
             health: Health::None,
+            health_at_millis: 0,
             image: "nginx:1".to_owned(),
             exit_code: 0,
             started_at_millis: 1_772_366_340_000,
