@@ -10,6 +10,7 @@ use std::time::Duration;
 use proto::event::{EventKind, Outcome, State};
 use proto::id::{DeployId, OperatorName, RevisionId, StackName};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, EngineError, Run};
@@ -141,6 +142,7 @@ impl Job {
 
     async fn forward(&self, goal: &Goal, point: &Point) -> Result<RevisionId, Stopped> {
         self.enter(State::Applying);
+        let changed = Instant::now();
         let revision = match goal {
             Goal::Stage {
                 stage,
@@ -150,7 +152,7 @@ impl Job {
                 apply::apply(self, stage, plan, &point.before, *remove_orphans).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_stage(stage, plan, &point.images);
-                let judged = verify::verify(self, &target, &point.before);
+                let judged = verify::verify(self, &target, &point.before, changed);
                 let containers = self.unless_cancelled(judged).await?;
                 commit::of_stage(self, stage, plan, &point.images, &containers).await?
             }
@@ -159,7 +161,7 @@ impl Job {
                 restore::remove_later(self, revision, &point.before).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_revision(revision);
-                let judged = verify::verify(self, &target, &point.before);
+                let judged = verify::verify(self, &target, &point.before, changed);
                 let containers = self.unless_cancelled(judged).await?;
                 commit::of_revision(self, revision, &containers)?
             }

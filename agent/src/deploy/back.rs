@@ -90,6 +90,7 @@ impl Job {
 
     async fn restore_once(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
         restore::check(self, base).await?;
+        let changed = Instant::now();
         let made = self.made(base, point).await?;
         let ids: Vec<String> = made.iter().map(|container| container.id.clone()).collect();
         restore::bring(self, base, &ids).await?;
@@ -98,8 +99,8 @@ impl Job {
                 self.engine.remove_container(&container.id).await?;
             }
         }
-        let target = verify::Target::of_revision(base);
-        let judged = verify::verify(self, &target, &point.before);
+        let target = verify::Target::as_it_was(base);
+        let judged = verify::verify(self, &target, &point.before, changed);
         self.unless_cancelled(judged).await.map(drop)
     }
 

@@ -7,18 +7,18 @@ use futures_util::StreamExt;
 use proto::event::{EventKind, Outcome};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{ProjectName, ServiceName};
-use proto::limits::STABILITY_WINDOW;
 use proto::plan::Plan;
 use tokio::time::Instant;
 
 use super::{Job, Stopped};
+use crate::clock;
 use crate::engine::{Container, EngineError, LogRange};
 use crate::resolved::ResolvedService;
 use crate::store::{ImagePin, Revision, Stage};
 
 mod judge;
 
-use judge::{Expected, Seen, Verdict, judge};
+use judge::{Blame, Expected, Moment, Seen, Verdict, judge};
 
 /// Last lines shown of a container that failed.
 const LAST_LINES: u32 = 20;
@@ -31,6 +31,8 @@ const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 pub(super) struct Target<'a> {
     project: &'a ProjectName,
     expected: Vec<Expected<'a>>,
+    /// It is gone back to: containers that never stopped need to be no better than they were.
+    as_it_was: bool,
 }
 
 impl<'a> Target<'a> {
@@ -45,6 +47,7 @@ impl<'a> Target<'a> {
         Self {
             project: &stage.spec.project,
             expected: expected(covered, images),
+            as_it_was: false,
         }
     }
 
@@ -61,6 +64,15 @@ impl<'a> Target<'a> {
         Self {
             project: &revision.spec.project,
             expected,
+            as_it_was: false,
+        }
+    }
+
+    /// The same, on the way back.
+    pub(super) fn as_it_was(revision: &'a Revision) -> Self {
+        Self {
+            as_it_was: true,
+            ..Self::of_revision(revision)
         }
     }
 
@@ -81,17 +93,15 @@ fn expected<'a>(
         .collect()
 }
 
-/// Waits until every container of the target is good, one is beyond hope, or the deadline passes.
+/// Waits until every container of the target is good, one is beyond hope, or a service's time is up. Nothing of what
+/// the deploy made is older than `changed`.
 pub(super) async fn verify(
     job: &Job,
     target: &Target<'_>,
     before: &[Container],
+    changed: Instant,
 ) -> Result<Vec<Container>, Stopped> {
-    let expected = &target.expected;
-    let patience = expected.iter().map(|one| one.service.patience).max();
-    let patience = patience.unwrap_or_default().max(STABILITY_WINDOW * 2);
-    let deadline = Instant::now() + patience;
-    let mut seen = Seen::new(before);
+    let mut seen = Seen::new(before, changed, target.as_it_was);
     let mut shown = BTreeMap::new();
     loop {
         // Subscribed before looking, so that no change falls between the two.
@@ -106,23 +116,27 @@ pub(super) async fn verify(
             let mut containers = job.engine.containers(target.project).await?;
             // What the deploy leaves alone is neither judged nor shown.
             containers.retain(|container| target.covers(&container.service));
-            let verdict = judge(expected, &containers, &mut seen, Instant::now());
+            let at = Moment {
+                now: Instant::now(),
+                wall_millis: clock::unix_millis(),
+            };
+            let verdict = judge(&target.expected, &containers, &mut seen, at);
             show(job, &containers, &verdict, &mut shown);
             if verdict.is_good() {
                 return Ok(containers);
             }
-            if verdict.is_hopeless() || Instant::now() >= deadline {
-                return Err(failure(job, &verdict, &containers, patience).await);
+            if let Some(blame) = verdict.blame(at.now) {
+                return Err(failure(job, &blame, &containers).await);
             }
             let wake = verdict
-                .look_again_at
-                .map_or(deadline, |at| at.min(deadline));
+                .look_again_at()
+                .unwrap_or(at.now + SUBSCRIBE_DEADLINE);
             tokio::select! {
                 () = tokio::time::sleep_until(wake) => {}
                 nudge = nudges.next() => if nudge.is_none() { break },
             }
         }
-        // The engine went away; give it a moment inside the same deadline.
+        // The engine went away; give it a moment inside the same deadlines.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -150,39 +164,44 @@ fn show(
     }
 }
 
-async fn failure(
-    job: &Job,
-    verdict: &Verdict,
-    containers: &[Container],
-    patience: Duration,
-) -> Stopped {
-    let (outcome, what) = if verdict.is_hopeless() {
-        (Outcome::Failed, format!("{} did not start", names(verdict)))
+async fn failure(job: &Job, blame: &Blame, containers: &[Container]) -> Stopped {
+    let (outcome, what) = if blame.hopeless {
+        (
+            Outcome::Failed,
+            format!("{} did not start", names(&blame.services)),
+        )
     } else {
         let what = format!(
-            "{} did not become healthy within {} s",
-            names(verdict),
-            patience.as_secs()
+            "{} did not become healthy within {}",
+            names(&blame.services),
+            times(&blame.services)
         );
         (Outcome::TimedOut, what)
     };
     let mut fault = Fault::new(FaultKind::Failed, what);
-    fault.causes.clone_from(&verdict.reasons);
+    fault.causes.clone_from(&blame.reasons);
     let failed = containers
         .iter()
-        .filter(|container| verdict.failed.contains(&container.id));
+        .filter(|container| blame.containers.contains(&container.id));
     for container in failed.take(3) {
         fault = fault.output(last_words(job, container).await);
     }
     Stopped { outcome, fault }
 }
 
-fn names(verdict: &Verdict) -> String {
-    match verdict.services.as_slice() {
-        [] => "the stack".to_owned(),
+fn names(services: &[(ServiceName, Duration)]) -> String {
+    let names: Vec<&str> = services.iter().map(|(name, _)| name.as_str()).collect();
+    match names.as_slice() {
         [one] => format!("service {one}"),
         many => format!("services {}", many.join(", ")),
     }
+}
+
+fn times(services: &[(ServiceName, Duration)]) -> String {
+    let mut times: Vec<u64> = services.iter().map(|(_, time)| time.as_secs()).collect();
+    times.dedup();
+    let times: Vec<String> = times.iter().map(|time| format!("{time} s")).collect();
+    times.join(", ")
 }
 
 /// A container's last lines and its last healthcheck's output.

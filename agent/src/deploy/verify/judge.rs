@@ -1,115 +1,34 @@
 //! The verdict itself: pure, from what was expected, what is seen and how long it has been so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proto::event::{ContainerState, Health};
+use proto::id::ServiceName;
 use proto::limits::STABILITY_WINDOW;
 use tokio::time::Instant;
 
 use crate::engine::Container;
 use crate::resolved::{ResolvedService, Restart};
 
+mod seen;
+mod verdict;
+
+use seen::Sight;
+pub(super) use seen::{Moment, Seen};
+pub(super) use verdict::{Blame, Verdict};
+use verdict::{Lacking, Reason};
+
 /// A container that was started this often again since the deploy will not become good by waiting.
 const CRASH_LOOP: u64 = 3;
+/// The engine tells nobody that a check has ended as the one before it did.
+const NEXT_CHECK: Duration = Duration::from_secs(1);
 
 /// What one service should look like.
 pub(super) struct Expected<'a> {
     pub(super) service: &'a ResolvedService,
     /// Empty: any.
     pub(super) image_id: &'a str,
-}
-
-/// What was seen of each container over time.
-pub(super) struct Seen {
-    containers: BTreeMap<String, Sight>,
-}
-
-struct Sight {
-    /// Restarts when it was first seen.
-    first_restarts: u64,
-    /// Restarts and the moment since when it has run without another one.
-    steady: Option<(u64, Instant)>,
-    /// It ran before the deploy touched anything: nothing has to be proved again.
-    kept: bool,
-}
-
-impl Seen {
-    /// Starts from what ran before the deploy.
-    pub(super) fn new(before: &[Container]) -> Self {
-        let sight = |container: &Container| Sight {
-            first_restarts: container.restarts,
-            steady: None,
-            kept: container.state == ContainerState::Running,
-        };
-        Self {
-            containers: before.iter().map(|c| (c.id.clone(), sight(c))).collect(),
-        }
-    }
-
-    fn look(&mut self, container: &Container, now: Instant) -> &Sight {
-        let sight = self
-            .containers
-            .entry(container.id.clone())
-            .or_insert(Sight {
-                first_restarts: container.restarts,
-                steady: None,
-                kept: false,
-            });
-        sight.kept &= container.restarts == sight.first_restarts;
-        sight.steady = match (container.state, sight.steady) {
-            (ContainerState::Running, Some((restarts, since)))
-                if restarts == container.restarts =>
-            {
-                Some((restarts, since))
-            }
-            (ContainerState::Running, _) => Some((container.restarts, now)),
-            _ => None,
-        };
-        sight
-    }
-}
-
-/// What to make of a stack.
-#[derive(Debug, Default)]
-pub(super) struct Verdict {
-    /// Containers judged good.
-    pub(super) settled: BTreeSet<String>,
-    /// Containers that are not good, now that time is up or hope is gone.
-    pub(super) failed: BTreeSet<String>,
-    /// Services that are not good.
-    pub(super) services: Vec<String>,
-    /// Why not, a sentence each.
-    pub(super) reasons: Vec<String>,
-    /// When time alone could change the verdict.
-    pub(super) look_again_at: Option<Instant>,
-    /// Those that waiting will not mend.
-    hopeless: Vec<Hopeless>,
-}
-
-#[derive(Debug)]
-struct Hopeless {
-    container: String,
-    service: String,
-    reason: String,
-}
-
-impl Verdict {
-    pub(super) fn is_good(&self) -> bool {
-        self.reasons.is_empty()
-    }
-
-    pub(super) fn is_hopeless(&self) -> bool {
-        !self.hopeless.is_empty()
-    }
-
-    /// The others only wait, maybe for these: they are not to blame.
-    fn blame_the_hopeless(&mut self) {
-        let hopeless = || self.hopeless.iter();
-        self.failed = hopeless().map(|one| one.container.clone()).collect();
-        self.reasons = hopeless().map(|one| one.reason.clone()).collect();
-        self.services = hopeless().map(|one| one.service.clone()).collect();
-        self.services.dedup();
-    }
 }
 
 enum One {
@@ -124,71 +43,103 @@ pub(super) fn judge(
     expected: &[Expected<'_>],
     containers: &[Container],
     seen: &mut Seen,
-    now: Instant,
+    at: Moment,
 ) -> Verdict {
     let mut verdict = Verdict::default();
     for expected in expected {
-        let name = &expected.service.name;
-        let mine: Vec<&Container> = containers
-            .iter()
-            .filter(|c| c.service == *name && !c.one_off)
-            .collect();
-        let reasons_before = verdict.reasons.len();
-        let wanted = expected.service.replicas as usize;
-        if mine.len() < wanted {
-            verdict.reasons.push(format!(
-                "{name}: {} of {wanted} containers exist",
-                mine.len()
-            ));
-        }
-        for container in mine {
-            judge_into(&mut verdict, expected, container, seen, now);
-        }
-        if verdict.reasons.len() > reasons_before {
-            verdict.services.push(name.to_string());
-        }
+        let mine = |c: &&Container| c.service == expected.service.name && !c.one_off;
+        let mine: Vec<&Container> = containers.iter().filter(mine).collect();
+        let lacking = judge_service(&mut verdict, expected, &mine, seen, at);
+        verdict.lacking.extend(lacking);
     }
-    if verdict.is_hopeless() {
-        verdict.blame_the_hopeless();
-    }
+    time_out(&mut verdict, expected, containers, seen, at.now);
     verdict
 }
 
-fn judge_into(
+fn judge_service(
     verdict: &mut Verdict,
     expected: &Expected<'_>,
-    container: &Container,
+    containers: &[&Container],
+    seen: &mut Seen,
+    at: Moment,
+) -> Option<Lacking> {
+    let name = &expected.service.name;
+    let mut reasons = Vec::new();
+    let wanted = expected.service.replicas as usize;
+    if containers.len() < wanted {
+        let count = containers.len();
+        let text = format!("{name}: {count} of {wanted} containers exist");
+        reasons.push(Reason::of_service(text));
+    }
+    for container in containers {
+        let sight = seen.look(container, at);
+        let (text, hopeless) = match judge_one(expected, container, &sight, at) {
+            One::Good => {
+                verdict.settled.insert(container.id.clone());
+                continue;
+            }
+            One::Wait(text) => (text, false),
+            One::WaitUntil(until, text) => {
+                verdict.look_at(until);
+                (text, false)
+            }
+            One::Bad(text) => (text, true),
+        };
+        reasons.push(Reason {
+            text: format!("{} {text}", container.name),
+            container: Some(container.id.clone()),
+            hopeless,
+        });
+    }
+    (!reasons.is_empty()).then(|| Lacking {
+        service: name.clone(),
+        patience: patience(expected, containers),
+        reasons,
+        due: None,
+    })
+}
+
+/// What the engine checks by may come from the image, which Compose's files do not show.
+fn patience(expected: &Expected<'_>, containers: &[&Container]) -> Duration {
+    let checks = containers.iter().filter_map(|container| container.check);
+    let asked = checks.map(|check| check.patience()).max();
+    asked.unwrap_or(expected.service.patience)
+}
+
+/// Each service has its own time, from the moment at which its containers and all that it depends on were there.
+fn time_out(
+    verdict: &mut Verdict,
+    expected: &[Expected<'_>],
+    containers: &[Container],
     seen: &mut Seen,
     now: Instant,
 ) {
-    let reason = match judge_one(expected, container, seen.look(container, now), now) {
-        One::Good => {
-            verdict.settled.insert(container.id.clone());
-            return;
-        }
-        One::Wait(reason) => reason,
-        One::WaitUntil(at, reason) => {
-            verdict.look_again_at = Some(verdict.look_again_at.map_or(at, |other| other.min(at)));
-            reason
-        }
-        One::Bad(reason) => {
-            verdict.hopeless.push(Hopeless {
-                container: container.id.clone(),
-                service: container.service.to_string(),
-                reason: format!("{} {reason}", container.name),
-            });
-            reason
-        }
-    };
-    verdict.failed.insert(container.id.clone());
-    verdict.reasons.push(format!("{} {reason}", container.name));
+    let lacking: BTreeSet<ServiceName> = verdict
+        .lacking
+        .iter()
+        .map(|it| it.service.clone())
+        .collect();
+    for one in expected {
+        let waits = one.service.depends_on.iter().any(|it| lacking.contains(it));
+        seen.wait_for_others(&one.service.name, waits, now);
+    }
+    for one in &mut verdict.lacking {
+        let mine = containers
+            .iter()
+            .filter(|c| c.service == one.service && !c.one_off);
+        one.due = seen.start_of(&one.service, mine).map(|start| {
+            // Whatever came before, a container may prove that it runs.
+            (start + one.patience).max(seen.began() + STABILITY_WINDOW * 2)
+        });
+    }
+    seen.looked();
 }
 
-fn judge_one(expected: &Expected<'_>, container: &Container, sight: &Sight, now: Instant) -> One {
+fn judge_one(expected: &Expected<'_>, container: &Container, sight: &Sight, at: Moment) -> One {
     if !expected.image_id.is_empty() && container.image_id != expected.image_id {
         return One::Wait("still runs the old image".to_owned());
     }
-    let restarts = container.restarts.saturating_sub(sight.first_restarts);
+    let restarts = sight.restarts(container);
     if restarts >= CRASH_LOOP {
         let code = container.exit_code;
         return One::Bad(format!(
@@ -196,7 +147,7 @@ fn judge_one(expected: &Expected<'_>, container: &Container, sight: &Sight, now:
         ));
     }
     match container.state {
-        ContainerState::Running => running(container, sight, now),
+        ContainerState::Running => running(container, sight, at),
         ContainerState::Exited => exited(container, expected.service.restart),
         ContainerState::Restarting => One::Wait(format!(
             "is restarting; its last exit code was {}",
@@ -209,17 +160,19 @@ fn judge_one(expected: &Expected<'_>, container: &Container, sight: &Sight, now:
     }
 }
 
-fn running(container: &Container, sight: &Sight, now: Instant) -> One {
+fn running(container: &Container, sight: &Sight, at: Moment) -> One {
     match container.health {
-        Health::Healthy => One::Good,
+        Health::Healthy => match stale(container, sight, at.wall_millis) {
+            None => One::Good,
+            Some(reason) => One::WaitUntil(at.now + NEXT_CHECK, reason),
+        },
         Health::Starting => One::Wait("is not healthy yet".to_owned()),
         // Not the end: a container may be unhealthy once and recover inside the deadline.
         Health::Unhealthy => One::Wait("is unhealthy".to_owned()),
-        Health::None if sight.kept => One::Good,
+        Health::None if sight.kept() => One::Good,
         Health::None => {
-            let since = sight.steady.map_or(now, |(_, since)| since);
-            let proved = since + STABILITY_WINDOW;
-            if now >= proved {
+            let proved = sight.steady_since(at.now) + STABILITY_WINDOW;
+            if at.now >= proved {
                 return One::Good;
             }
             One::WaitUntil(
@@ -227,6 +180,34 @@ fn running(container: &Container, sight: &Sight, now: Instant) -> One {
                 "has not run long enough without a healthcheck".to_owned(),
             )
         }
+    }
+}
+
+/// Why a word of health does not count: an engine that was restarted under its containers may have stopped checking
+/// them, and still shows what it last saw.
+fn stale(container: &Container, sight: &Sight, wall_millis: u64) -> Option<String> {
+    let result = container.health_at_millis;
+    // Whatever the clocks say, a result that came while we looked is new.
+    if result == 0 || sight.was_checked_since(container) || sight.is_taken_as_it_was() {
+        return None;
+    }
+    if !sight.kept() && result < container.started_at_millis {
+        return Some("is healthy only by a result from before its start".to_owned());
+    }
+    let age = Duration::from_millis(wall_millis.saturating_sub(result));
+    (age > container.check.unwrap_or_default().freshness()).then(|| {
+        format!(
+            "was healthy, but its last health result is {} old; the engine has stopped checking",
+            words(age)
+        )
+    })
+}
+
+fn words(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
     }
 }
 

@@ -1,8 +1,14 @@
 //! What is good, what may become good, and what will not.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use super::*;
+use crate::healthcheck::Healthcheck;
+
+/// The wall clock, in every claim.
+const WALL: u64 = 1_772_366_400_000;
+const MINUTE: u64 = 60_000;
+const SECOND: Duration = Duration::from_secs(1);
 
 fn service(replicas: u32, restart: Restart) -> ResolvedService {
     ResolvedService {
@@ -27,6 +33,8 @@ fn container(state: ContainerState, health: Health) -> Container {
         state,
         health,
         health_output: String::new(),
+        health_at_millis: 0,
+        check: None,
         exit_code: 0,
         restarts: 0,
         image: "web:1".to_owned(),
@@ -52,15 +60,31 @@ fn judge_at(
         }],
         containers,
         seen,
-        now,
+        at(now),
     )
+}
+
+fn at(now: Instant) -> Moment {
+    Moment {
+        now,
+        wall_millis: WALL,
+    }
+}
+
+fn seen(before: &[Container]) -> Seen {
+    Seen::new(before, Instant::now(), false)
+}
+
+fn hopeless(verdict: &Verdict) -> bool {
+    let blame = verdict.blame(Instant::now());
+    blame.is_some_and(|blame| blame.hopeless)
 }
 
 fn judge_once(restart: Restart, container: Container) -> Verdict {
     judge_at(
         &service(1, restart),
         &[container],
-        &mut Seen::new(&[]),
+        &mut seen(&[]),
         Instant::now(),
     )
 }
@@ -82,7 +106,7 @@ async fn an_unhealthy_container_may_still_recover() {
         Restart::Always,
         container(ContainerState::Running, Health::Unhealthy),
     );
-    assert!(!verdict.is_good() && !verdict.is_hopeless());
+    assert!(!verdict.is_good() && !hopeless(&verdict));
 }
 
 #[tokio::test]
@@ -90,7 +114,7 @@ async fn the_old_image_is_never_good() {
     let mut old = container(ContainerState::Running, Health::Healthy);
     old.image_id = "sha256:old".to_owned();
     assert_eq!(
-        judge_once(Restart::Always, old).reasons,
+        judge_once(Restart::Always, old).reasons(),
         ["opq-web-1 still runs the old image"]
     );
 }
@@ -101,9 +125,10 @@ async fn without_a_healthcheck_only_a_steady_run_is_good() {
         service(1, Restart::Always),
         container(ContainerState::Running, Health::None),
     );
-    let (mut seen, start) = (Seen::new(&[]), Instant::now());
+    let start = Instant::now();
+    let mut seen = Seen::new(&[], start, false);
     let verdict = judge_at(&web, std::slice::from_ref(&up), &mut seen, start);
-    assert_eq!(verdict.look_again_at, Some(start + STABILITY_WINDOW));
+    assert_eq!(verdict.look_again_at(), Some(start + STABILITY_WINDOW));
     let mut crashed = up.clone();
     crashed.restarts = 1;
     let later = start + STABILITY_WINDOW;
@@ -117,7 +142,7 @@ async fn without_a_healthcheck_only_a_steady_run_is_good() {
 #[tokio::test]
 async fn a_container_that_ran_before_needs_no_window() {
     let up = container(ContainerState::Running, Health::None);
-    let mut seen = Seen::new(std::slice::from_ref(&up));
+    let mut seen = seen(std::slice::from_ref(&up));
     assert!(
         judge_at(
             &service(1, Restart::Always),
@@ -132,15 +157,20 @@ async fn a_container_that_ran_before_needs_no_window() {
 #[tokio::test]
 async fn a_crash_loop_is_hopeless() {
     let mut up = container(ContainerState::Restarting, Health::None);
-    let mut seen = Seen::new(&[]);
+    let mut seen = seen(&[]);
     let web = service(1, Restart::Always);
-    assert!(!judge_at(&web, &[up.clone()], &mut seen, Instant::now()).is_hopeless());
+    assert!(!hopeless(&judge_at(
+        &web,
+        &[up.clone()],
+        &mut seen,
+        Instant::now()
+    )));
     up.restarts = 3;
     up.exit_code = 7;
     let verdict = judge_at(&web, &[up], &mut seen, Instant::now());
-    assert!(verdict.is_hopeless());
+    assert!(hopeless(&verdict));
     assert_eq!(
-        verdict.reasons,
+        verdict.reasons(),
         ["opq-web-1 was restarted 3 times; its last exit code was 7"]
     );
 }
@@ -153,7 +183,7 @@ async fn a_one_shot_is_judged_by_its_exit_code() {
     assert!(!judge_once(Restart::Always, done.clone()).is_good());
     let mut broken = done;
     broken.exit_code = 1;
-    assert!(judge_once(Restart::No, broken).is_hopeless());
+    assert!(hopeless(&judge_once(Restart::No, broken)));
 }
 
 #[tokio::test]
@@ -163,14 +193,181 @@ async fn every_replica_counts() {
     let mut two = one.clone();
     two.id = "c2".to_owned();
     two.name = "opq-web-2".to_owned();
-    let mut seen = Seen::new(&[]);
+    let mut seen = seen(&[]);
     let now = Instant::now();
     assert_eq!(
-        judge_at(&web, std::slice::from_ref(&one), &mut seen, now).reasons,
+        judge_at(&web, std::slice::from_ref(&one), &mut seen, now).reasons(),
         ["web: 1 of 2 containers exist"]
     );
     two.health = Health::Unhealthy;
     assert!(!judge_at(&web, &[one.clone(), two.clone()], &mut seen, now).is_good());
     two.health = Health::Healthy;
     assert!(judge_at(&web, &[one, two], &mut seen, now).is_good());
+}
+
+/// Healthy, started an hour ago, by a result of this age.
+fn checked(age_millis: u64) -> Container {
+    Container {
+        started_at_millis: WALL - 60 * MINUTE,
+        health_at_millis: WALL - age_millis,
+        ..container(ContainerState::Running, Health::Healthy)
+    }
+}
+
+#[tokio::test]
+async fn a_result_from_before_the_start_proves_nothing() {
+    let mut made = checked(61 * MINUTE);
+    let (web, mut seen) = (service(1, Restart::Always), seen(&[]));
+    let verdict = judge_at(&web, std::slice::from_ref(&made), &mut seen, Instant::now());
+    assert_eq!(
+        verdict.reasons(),
+        ["opq-web-1 is healthy only by a result from before its start"]
+    );
+    made.health_at_millis = WALL;
+    assert!(judge_at(&web, &[made], &mut seen, Instant::now()).is_good());
+}
+
+#[tokio::test]
+async fn an_old_result_of_a_kept_container_waits_for_a_new_one() {
+    let mut kept = checked(14 * MINUTE);
+    let web = service(1, Restart::Always);
+    let (mut seen, now) = (seen(std::slice::from_ref(&kept)), Instant::now());
+    let verdict = judge_at(&web, std::slice::from_ref(&kept), &mut seen, now);
+    assert_eq!(
+        verdict.reasons(),
+        [
+            "opq-web-1 was healthy, but its last health result is 14 min old; the engine has stopped checking"
+        ]
+    );
+    assert_eq!(verdict.look_again_at(), Some(now + NEXT_CHECK));
+    // However wrong the clocks are, another result is a new one.
+    kept.health_at_millis += 1;
+    assert!(judge_at(&web, &[kept], &mut seen, now).is_good());
+}
+
+#[tokio::test]
+async fn a_result_is_old_by_the_pace_of_its_own_check() {
+    let web = service(1, Restart::Always);
+    for (interval, good) in [(1, false), (30, true)] {
+        let mut up = checked(MINUTE);
+        up.check = Some(Healthcheck {
+            interval: interval * SECOND,
+            timeout: SECOND,
+            ..Healthcheck::default()
+        });
+        let mut seen = seen(std::slice::from_ref(&up));
+        let verdict = judge_at(&web, &[up], &mut seen, Instant::now());
+        assert_eq!(verdict.is_good(), good, "{interval}");
+    }
+}
+
+#[tokio::test]
+async fn on_the_way_back_what_never_stopped_is_no_worse_than_it_was() {
+    let kept = checked(14 * MINUTE);
+    let before = std::slice::from_ref(&kept);
+    let mut seen = Seen::new(before, Instant::now(), true);
+    let web = service(1, Restart::Always);
+    assert!(judge_at(&web, before, &mut seen, Instant::now()).is_good());
+}
+
+/// Two services, one container each.
+struct Pair {
+    services: [ResolvedService; 2],
+    containers: [Container; 2],
+    seen: Seen,
+    start: Instant,
+}
+
+impl Pair {
+    fn new(web: Duration, slow: Duration) -> Self {
+        let of = |name: &str, patience| ResolvedService {
+            name: name.parse().unwrap(),
+            patience,
+            ..service(1, Restart::Always)
+        };
+        let up = |name: &str| Container {
+            id: name.to_owned(),
+            name: format!("opq-{name}-1"),
+            service: name.parse().unwrap(),
+            started_at_millis: WALL,
+            ..container(ContainerState::Running, Health::Starting)
+        };
+        let start = Instant::now();
+        Self {
+            services: [of("web", web), of("slow", slow)],
+            containers: [up("web"), up("slow")],
+            seen: Seen::new(&[], start, false),
+            start,
+        }
+    }
+
+    fn after(&mut self, time: Duration) -> Verdict {
+        let expected = self.services.each_ref().map(|service| Expected {
+            service,
+            image_id: "sha256:new",
+        });
+        judge(
+            &expected,
+            &self.containers,
+            &mut self.seen,
+            at(self.start + time),
+        )
+    }
+
+    fn blamed_after(&mut self, time: Duration) -> Option<Vec<(String, Duration)>> {
+        let blame = self.after(time).blame(self.start + time)?;
+        let services = blame.services.into_iter();
+        Some(
+            services
+                .map(|(name, time)| (name.to_string(), time))
+                .collect(),
+        )
+    }
+}
+
+#[tokio::test]
+async fn a_slow_service_gives_a_broken_one_no_more_time_than_its_own() {
+    let mut pair = Pair::new(30 * SECOND, 600 * SECOND);
+    pair.after(Duration::ZERO);
+    assert_eq!(pair.blamed_after(29 * SECOND), None);
+    let blamed = pair.blamed_after(30 * SECOND);
+    assert_eq!(blamed, Some(vec![("web".to_owned(), 30 * SECOND)]));
+}
+
+#[tokio::test]
+async fn what_waits_for_another_has_its_time_from_then_on() {
+    let mut pair = Pair::new(30 * SECOND, 600 * SECOND);
+    pair.after(Duration::ZERO);
+    pair.services[0].depends_on.insert("slow".parse().unwrap());
+    assert_eq!(pair.blamed_after(300 * SECOND), None);
+    pair.containers[1].health = Health::Healthy;
+    assert_eq!(pair.blamed_after(301 * SECOND), None);
+    assert_eq!(pair.blamed_after(330 * SECOND), None);
+    assert!(pair.blamed_after(331 * SECOND).is_some());
+}
+
+#[tokio::test]
+async fn the_time_that_compose_took_counts_for_what_had_started_by_then() {
+    let mut pair = Pair::new(30 * SECOND, 600 * SECOND);
+    // Both started 25 s before the first look.
+    for container in &mut pair.containers {
+        container.started_at_millis = WALL - 25_000;
+    }
+    assert_eq!(pair.blamed_after(25 * SECOND), None);
+    assert_eq!(pair.blamed_after(29 * SECOND), None);
+    assert!(pair.blamed_after(30 * SECOND).is_some());
+}
+
+#[tokio::test]
+async fn an_image_with_a_slow_check_of_its_own_has_its_time() {
+    let mut pair = Pair::new(30 * SECOND, 30 * SECOND);
+    for container in &mut pair.containers {
+        container.check = Some(Healthcheck {
+            start_period: 600 * SECOND,
+            ..Healthcheck::default()
+        });
+    }
+    pair.after(Duration::ZERO);
+    assert_eq!(pair.blamed_after(600 * SECOND), None);
+    assert!(pair.blamed_after(900 * SECOND).is_some());
 }
