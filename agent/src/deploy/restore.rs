@@ -1,17 +1,22 @@
 //! Brings a stack to a kept revision: its files, its images by id, its containers. Needs no registry and no workstation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{RevisionId, ServiceName};
+use tokio::sync::mpsc;
 
 use super::up::{Anew, up};
 use super::{Job, Stopped, layout, tidy};
 use crate::deployer::on_disk;
-use crate::engine::Container;
+use crate::engine::{Container, EngineError, Pull};
 use crate::planner::differing;
 use crate::stage::compose_project;
 use crate::store::{ImagePin, Revision};
+
+/// Fetching an image that has left the host may take this long.
+const REFETCH_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// One revision's share of a stack: the services that it made.
 struct Part<'a> {
@@ -36,8 +41,7 @@ pub(super) async fn check(job: &Job, target: &Revision) -> Result<(), Stopped> {
     for part in parts(job, target)? {
         for (name, pin) in part.images() {
             if job.engine.image(&pin.id).await?.is_none() {
-                let cause = format!("image {name} has left the host");
-                return Err(not_restorable(part.revision.id, cause));
+                refetch(job, part.revision.id, name, pin).await?;
             }
         }
         for file in &part.revision.spec.files {
@@ -48,6 +52,41 @@ pub(super) async fn check(job: &Job, target: &Revision) -> Result<(), Stopped> {
         }
     }
     Ok(())
+}
+
+/// An image that somebody has removed from the host is asked of its registry once more, by the digest it had. Without
+/// a login: those of the deploy are long gone.
+async fn refetch(
+    job: &Job,
+    revision: RevisionId,
+    name: &str,
+    pin: &ImagePin,
+) -> Result<(), Stopped> {
+    let cause = format!("image {name} has left the host");
+    let Some(digest) = &pin.digest else {
+        return Err(not_restorable(revision, cause));
+    };
+    let facts = job.engine.facts().await?;
+    let pull = Pull {
+        reference: name.to_owned(),
+        digest: Some(digest.clone()),
+        platform: format!("{}/{}", facts.os, facts.architecture),
+        auth: None,
+    };
+    job.warn(format!("{cause}; it is fetched again as {digest}"));
+    // Nobody looks at its progress: it is dropped.
+    let (progress, _) = mpsc::channel(1);
+    let fetch = job.engine.pull(&pull, progress, job.cancel.clone());
+    let why = match tokio::time::timeout(REFETCH_DEADLINE, fetch).await {
+        Ok(Ok(image)) if image.id == pin.id => return Ok(()),
+        Ok(Ok(_)) => "its registry has another image under that digest".to_owned(),
+        Ok(Err(EngineError::Cancelled)) => return Err(EngineError::Cancelled.into()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("it was not fetched within {} s", REFETCH_DEADLINE.as_secs()),
+    };
+    let mut stopped = not_restorable(revision, cause);
+    stopped.fault.causes.push(why);
+    Err(stopped)
 }
 
 fn not_restorable(revision: RevisionId, cause: String) -> Stopped {

@@ -164,6 +164,7 @@ async fn what_cannot_be_brought_back_says_both_reasons() {
     let mut watcher = world.begin(&two("r/web:2", "2"), 2).await;
     until(&mut watcher, entered(State::Verifying)).await;
     world.engine.forget_image(WEB);
+    world.engine.unpublish_all();
     let end = end(&mut watcher).await;
     assert_eq!((end.outcome, end.state), (Outcome::Failed, State::Failed));
     let fault = end.fault.unwrap();
@@ -191,6 +192,22 @@ async fn a_rollback_needs_no_registry_and_goes_there_and_back() {
     assert_eq!(web.image, WEB);
     let conf = std::fs::read_to_string(world.project("shop").join("conf/web.conf")).unwrap();
     assert_eq!(conf, WEB);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_left_the_host_is_fetched_again_by_its_digest() {
+    let world = first_version().await;
+    let first = world.revision("shop");
+    world.deploy(&two("r/web:2", "2"), 2).await;
+    world.engine.forget_image(WEB);
+    assert!(!world.roll_back("shop", None, 3).unwrap());
+    let end = end(&mut world.deployer.watch(&id(3), 0).unwrap()).await;
+    assert_eq!((end.outcome, end.revision), (Outcome::Succeeded, first));
+    let told = world.events(3, 0).await;
+    assert!(told.iter().any(
+        |event| matches!(&event.kind, EventKind::Warning { text } if text.contains("it is fetched again as sha256:")),
+    ));
+    claim_first(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
