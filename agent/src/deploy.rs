@@ -21,6 +21,7 @@ use crate::store::Store;
 mod apply;
 mod back;
 mod commit;
+mod confirm;
 pub(crate) mod keep;
 mod layout;
 mod point;
@@ -32,6 +33,8 @@ mod up;
 mod verify;
 mod work;
 
+pub use confirm::Confirmation;
+pub(crate) use confirm::seconds;
 pub use point::Point;
 use stopped::Stopped;
 pub use work::Work;
@@ -59,6 +62,8 @@ pub struct Job {
     pub cancel: CancellationToken,
     /// The agent's alone: tells `Interrupted` from `Cancelled`.
     pub stopping: CancellationToken,
+    /// Where an operator confirms what it has brought.
+    pub confirmation: Confirmation,
 }
 
 /// Runs a deploy, or goes on with one that an earlier agent began. Answers its last event, `Finished`, which the owner
@@ -148,12 +153,16 @@ impl Job {
                 stage,
                 plan,
                 remove_orphans,
+                confirm_within,
             } => {
                 apply::apply(self, stage, plan, &point.before, *remove_orphans).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_stage(stage, plan, &point.images);
                 let judged = verify::verify(self, &target, &point.before, changed);
                 let containers = self.unless_cancelled(judged).await?;
+                if let Some(within) = confirm_within {
+                    self.wait_for_confirmation(*within).await?;
+                }
                 commit::of_stage(self, stage, plan, &point.images, &containers).await?
             }
             Goal::Revision(revision) => {

@@ -10,11 +10,12 @@ use proto::limits::PLAN_LIFE;
 use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
 use proto::stack::StackSpec;
+use proto::status::StackStatus;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::deploy::{Job, Work};
+use crate::deploy::{self, Confirmation, Job, Work};
 use crate::engine::Engine;
 use crate::journal::{Journal, Watcher};
 use crate::redact::Redactor;
@@ -52,6 +53,7 @@ struct Active {
     since_millis: u64,
     journal: Journal,
     cancel: CancellationToken,
+    confirmation: Confirmation,
 }
 
 #[derive(Default)]
@@ -266,23 +268,28 @@ impl Deployer {
     ///
     /// # Errors
     /// When the stack is not known here or the engine does not answer.
-    pub async fn status(
-        &self,
-        only: Option<&StackName>,
-    ) -> Result<Vec<proto::status::StackStatus>, Fault> {
+    pub async fn status(&self, only: Option<&StackName>) -> Result<Vec<StackStatus>, Fault> {
         let mut statuses = Vec::new();
         for stack in self.store.stacks()? {
             if only.is_none_or(|only| *only == stack) {
-                let running = self.running(&stack);
-                statuses.extend(
-                    facts::status(&self.store, self.engine.as_ref(), &stack, running).await?,
-                );
+                let status = facts::status(&self.store, self.engine.as_ref(), &stack).await?;
+                statuses.extend(status.map(|status| self.with_deploy(status)));
             }
         }
         match only {
             Some(only) if statuses.is_empty() => Err(unknown_stack(only)),
             _ => Ok(statuses),
         }
+    }
+
+    /// A status with what is being done to the stack.
+    fn with_deploy(&self, mut status: StackStatus) -> StackStatus {
+        let inner = self.inner();
+        if let Some(active) = inner.active.get(&status.stack) {
+            status.deploy = Some(active.deploy);
+            status.confirm_within = active.confirmation.left().map(deploy::seconds);
+        }
+        status
     }
 
     /// The Compose project and the engine of a stack, for readers of its logs.

@@ -169,6 +169,8 @@ impl Journal {
             },
             other @ (EventKind::Received { .. }
             | EventKind::StateEntered { .. }
+            | EventKind::ConfirmWanted { .. }
+            | EventKind::Confirmed { .. }
             | EventKind::ServiceState { .. }) => other,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use proto::convert::{InvalidMessage, facts_to_wire, fault_to_status, scope_from_wire};
@@ -165,12 +166,15 @@ impl Agent for AgentService {
             plan,
             auths,
             remove_orphans,
+            confirm_within,
         } = request.into_inner();
+        let within = Duration::from_secs(confirm_within.into());
         let submission = Submission {
             deploy: parse(&deploy)?,
             plan: parse(&plan)?,
             auths: auths.into_iter().map(Into::into).collect(),
             remove_orphans,
+            confirm_within: (!within.is_zero()).then_some(within),
             operator,
         };
         let existed = self.deployer.deploy(submission).map_err(refuse)?;
@@ -203,6 +207,20 @@ impl Agent for AgentService {
         let deploy = self.find(&deploy, &stack)?;
         let cancelling = self.deployer.cancel(&deploy);
         Ok(Response::new(wire::CancelResponse { cancelling }))
+    }
+
+    async fn confirm(
+        &self,
+        request: Request<wire::ConfirmRequest>,
+    ) -> Result<Response<wire::ConfirmResponse>, Status> {
+        let operator = peer(&request)?.operator;
+        let wire::ConfirmRequest { deploy, stack } = request.into_inner();
+        let deploy = self.find(&deploy, &stack)?;
+        let confirmed = self.deployer.confirm(&deploy, &operator);
+        confirmed.map_err(refuse)?;
+        Ok(Response::new(wire::ConfirmResponse {
+            deploy: deploy.to_string(),
+        }))
     }
 
     async fn status(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use proto::event::{ContainerState, Event, EventKind, Health, Outcome, State};
 use proto::fault::Fault;
-use proto::id::{DeployId, RevisionId, ServiceName};
+use proto::id::{DeployId, OperatorName, RevisionId, ServiceName};
 use proto::plan::Plan;
 
 use crate::error::Failure;
@@ -68,6 +68,8 @@ pub struct Site {
     pub connected: bool,
     /// Why the link is down, while it is.
     pub lost: Option<String>,
+    /// Whose deploy of the stack has to end first.
+    pub waits_for: Option<OperatorName>,
     /// Bytes sent and bytes to send, while files are on their way.
     pub upload: Option<(u64, u64)>,
     /// What a deploy would do.
@@ -94,6 +96,7 @@ impl Site {
             state: None,
             connected: false,
             lost: None,
+            waits_for: None,
             upload: None,
             plan: None,
             images: Vec::new(),
@@ -131,9 +134,14 @@ impl Site {
             Own::Uploading { sent, total } => self.upload = Some((*sent, *total)),
             Own::Planned { plan, .. } => {
                 self.upload = None;
+                self.waits_for = None;
                 self.plan = Some(plan.clone());
             }
-            Own::Submitted { deploy } => self.deploy = Some(*deploy),
+            Own::Waiting { operator, .. } => self.waits_for = Some(operator.clone()),
+            Own::Submitted { deploy } => {
+                self.waits_for = None;
+                self.deploy = Some(*deploy);
+            }
             Own::LinkLost { why } => self.lost = Some(why.clone()),
             Own::LinkRestored => self.lost = None,
             Own::Unchanged => self.end = Some(End::Unchanged),
@@ -181,7 +189,10 @@ impl Site {
                 }
             }
             EventKind::ServiceState { .. } => self.apply_container(kind),
-            EventKind::ComposeLine { .. } | EventKind::Warning { .. } => {}
+            EventKind::ComposeLine { .. }
+            | EventKind::Warning { .. }
+            | EventKind::ConfirmWanted { .. }
+            | EventKind::Confirmed { .. } => {}
             EventKind::Finished {
                 outcome,
                 state,

@@ -56,6 +56,8 @@ pub enum Verb {
     Attach(AttachArgs),
     /// Ask a running deploy to stop
     Cancel(CancelArgs),
+    /// Keep what a deploy with --confirm-within has brought
+    Confirm(ConfirmArgs),
     /// Go back to an earlier revision, with what is on the hosts
     Rollback(RollbackArgs),
     /// Show what has been done to a stack, and what it can go back to
@@ -104,6 +106,14 @@ pub struct WidthArgs {
     /// Hosts to work on at the same time
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub parallel: u16,
+}
+
+/// How long to wait for a stack that another deploy holds.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct LockArgs {
+    /// Wait this long for another deploy of the stack to end, instead of giving up (90s, 10m)
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
+    pub lock_wait: Option<Duration>,
 }
 
 /// What a plan is made from.
@@ -166,6 +176,14 @@ pub struct DeployArgs {
     #[arg(short, long)]
     pub detach: bool,
 
+    /// Go back by itself unless somebody runs `controller confirm` this soon after it is judged good (90s, 10m)
+    #[arg(long, value_name = "DURATION", value_parser = when::confirm_within)]
+    pub confirm_within: Option<Duration>,
+
+    /// How long for the stack
+    #[command(flatten)]
+    pub lock: LockArgs,
+
     /// Stop following after this long (90s, 10m, 2h); the deploy itself goes on
     #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     pub timeout: Option<Duration>,
@@ -209,6 +227,21 @@ pub struct CancelArgs {
     pub targets: Vec<String>,
 
     /// A certain deploy instead of the one that runs
+    #[arg(long, value_name = "ID")]
+    pub deploy: Option<String>,
+}
+
+/// Arguments of `confirm`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A deploy with --confirm-within goes back by itself when nobody confirms it in time."
+)]
+pub struct ConfirmArgs {
+    /// Where: hosts or stacks
+    #[arg(value_name = "TARGET", required = true)]
+    pub targets: Vec<String>,
+
+    /// A certain deploy instead of the one that waits
     #[arg(long, value_name = "ID")]
     pub deploy: Option<String>,
 }
@@ -293,6 +326,10 @@ pub struct DownArgs {
     /// Stop following after this long (90s, 10m, 2h)
     #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     pub timeout: Option<Duration>,
+
+    /// How long for the stack
+    #[command(flatten)]
+    pub lock: LockArgs,
 
     /// How wide
     #[command(flatten)]

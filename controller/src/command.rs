@@ -2,11 +2,13 @@
 
 mod attach;
 mod cancel;
+mod confirm;
 mod deploy;
 mod down;
 mod follow;
 mod history;
 mod leave;
+mod lock;
 mod logs;
 mod merge;
 mod plan;
@@ -25,8 +27,8 @@ use proto::id::{HostName, ServiceName};
 use proto::registry::RegistryAuth;
 
 use crate::cli::{
-    AttachArgs, CancelArgs, DeployArgs, DownArgs, HistoryArgs, LogsArgs, Output, PlanArgs,
-    RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
+    AttachArgs, CancelArgs, ConfirmArgs, DeployArgs, DownArgs, HistoryArgs, LogsArgs, Output,
+    PlanArgs, RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
 };
 use crate::error::Failure;
 use crate::event::Place;
@@ -181,6 +183,8 @@ pub enum FleetVerb {
     Attach(AttachArgs),
     /// `cancel`.
     Cancel(CancelArgs),
+    /// `confirm`.
+    Confirm(ConfirmArgs),
     /// `rollback`.
     Rollback(RollbackArgs),
     /// `history`.
@@ -200,6 +204,7 @@ pub async fn run(verb: FleetVerb, context: &Context) -> Exit {
         FleetVerb::Deploy(args) => deploy::run(args, context).await,
         FleetVerb::Attach(args) => attach::run(args, context).await,
         FleetVerb::Cancel(args) => cancel::run(args, context).await,
+        FleetVerb::Confirm(args) => confirm::run(args, context).await,
         FleetVerb::Rollback(args) => rollback::run(args, context).await,
         FleetVerb::History(args) => history::run(args, context).await,
         FleetVerb::Status(args) => status::run(args, context).await,

@@ -7,7 +7,7 @@ use std::fmt;
 
 use proto::event::Event;
 use proto::fault::Fault;
-use proto::id::{DeployId, HostName, StackName};
+use proto::id::{DeployId, HostName, OperatorName, StackName};
 use proto::plan::Plan;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,13 @@ pub enum Own {
         changes: bool,
         /// What it would do.
         plan: Box<Plan>,
+    },
+    /// Another deploy holds the stack; this one waits for its end.
+    Waiting {
+        /// The other one.
+        deploy: DeployId,
+        /// Whose it is.
+        operator: OperatorName,
     },
     /// The host has taken the deploy over.
     Submitted {

@@ -47,6 +47,12 @@ pub(crate) struct Script {
     /// Submissions whose answer is lost.
     pub(crate) lose_answers: usize,
     pub(crate) cancelling: bool,
+    /// Submissions that another deploy is in the way of.
+    pub(crate) busy: usize,
+    /// Status answers that tell of another deploy.
+    pub(crate) held: usize,
+    /// What is planned from the second time on.
+    pub(crate) next_plan: Option<Plan>,
 }
 
 /// What came in.
@@ -61,7 +67,9 @@ pub(crate) struct Seen {
     pub(crate) histories: Vec<wire::HistoryRequest>,
     pub(crate) watches: Vec<wire::WatchRequest>,
     pub(crate) logs: Vec<wire::LogsRequest>,
+    pub(crate) statuses: usize,
     pub(crate) cancels: Vec<wire::CancelRequest>,
+    pub(crate) confirms: Vec<wire::ConfirmRequest>,
 }
 
 pub(crate) struct State {

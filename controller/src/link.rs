@@ -61,6 +61,21 @@ const PLAN: Duration = Duration::from_secs(120);
 const SUBMIT: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_secs(30);
 
+/// What a deploy is submitted with.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Made here; the same one may be sent again.
+    pub deploy: DeployId,
+    /// What was agreed to.
+    pub plan: PlanId,
+    /// Logins for the pulls.
+    pub auths: Vec<RegistryAuth>,
+    /// Whether the plan's orphans go.
+    pub remove_orphans: bool,
+    /// How long an operator has to confirm it; whole seconds, and `None` when nobody has to.
+    pub confirm_within: Option<Duration>,
+}
+
 /// A connection to one host's agent.
 #[derive(Clone)]
 pub struct Link {
@@ -154,18 +169,21 @@ impl Link {
     ///
     /// # Errors
     /// When the agent refuses, or cannot be reached in time.
-    pub async fn deploy(
-        &self,
-        deploy: DeployId,
-        plan: PlanId,
-        auths: Vec<RegistryAuth>,
-        remove_orphans: bool,
-    ) -> Result<(), Fault> {
+    pub async fn deploy(&self, order: Order) -> Result<(), Fault> {
+        let Order {
+            deploy,
+            plan,
+            auths,
+            remove_orphans,
+            confirm_within,
+        } = order;
+        let within = confirm_within.map_or(0, |within| within.as_secs());
         let request = wire::DeployRequest {
             deploy: deploy.to_string(),
             plan: plan.to_string(),
             auths: auths.into_iter().map(Into::into).collect(),
             remove_orphans,
+            confirm_within: u32::try_from(within).unwrap_or(u32::MAX),
         };
         self.submit(|link| {
             let (mut client, request) = (link.client.clone(), request.clone());
@@ -236,6 +254,18 @@ impl Link {
         let mut client = self.client.clone();
         let answer = self.call("cancel", SHORT, client.cancel(request)).await?;
         Ok(answer.cancelling)
+    }
+
+    /// Keeps what a deploy that waits for it has brought; which deploy that was.
+    ///
+    /// # Errors
+    /// When none waits for it, the agent refuses, or does not answer.
+    pub async fn confirm(&self, subject: &Subject) -> Result<DeployId, Fault> {
+        let (deploy, stack) = subject.to_wire();
+        let request = wire::ConfirmRequest { deploy, stack };
+        let mut client = self.client.clone();
+        let answer = self.call("confirm", SHORT, client.confirm(request)).await?;
+        answer.deploy.parse().map_err(|error| self.garbled(error))
     }
 
     /// What runs on the host.

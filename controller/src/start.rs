@@ -88,6 +88,7 @@ fn dispatch(cli: Cli, parts: &dyn Parts, terminal: &Terminal) -> Result<Exit, Fa
         Verb::Deploy(args) => command::FleetVerb::Deploy(args),
         Verb::Attach(args) => command::FleetVerb::Attach(args),
         Verb::Cancel(args) => command::FleetVerb::Cancel(args),
+        Verb::Confirm(args) => command::FleetVerb::Confirm(args),
         Verb::Rollback(args) => command::FleetVerb::Rollback(args),
         Verb::History(args) => command::FleetVerb::History(args),
         Verb::Status(args) => command::FleetVerb::Status(args),

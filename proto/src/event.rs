@@ -21,6 +21,8 @@ pub enum State {
     Applying,
     /// Health is being judged.
     Verifying,
+    /// Judged good, and kept only if an operator says so in time.
+    AwaitingConfirm,
     /// The new revision is the stack's.
     Committed,
     /// Going back to the last good revision.
@@ -168,6 +170,16 @@ pub enum EventKind {
     Warning {
         /// A sentence.
         text: String,
+    },
+    /// The deploy goes back unless an operator confirms it in time.
+    ConfirmWanted {
+        /// How much time is left, in seconds.
+        seconds: u32,
+    },
+    /// An operator has confirmed it.
+    Confirmed {
+        /// Who.
+        operator: OperatorName,
     },
     /// The end; nothing follows.
     Finished {

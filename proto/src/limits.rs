@@ -30,6 +30,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A service without a healthcheck must run this long without a restart to be judged good.
 pub const STABILITY_WINDOW: Duration = Duration::from_secs(5);
+/// The longest that a deploy may wait for its confirmation: it holds its stack so long.
+pub const CONFIRM_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Log readers on one agent; the next is refused.
 pub const LOG_READERS: usize = 256;
 /// Entries of a history, unless asked for otherwise.

@@ -52,6 +52,7 @@ pub const REQUIRED: &[(&str, Role)] = &[
     ("Deploy", Role::Deployer),
     ("Watch", Role::Viewer),
     ("Cancel", Role::Deployer),
+    ("Confirm", Role::Deployer),
     ("Status", Role::Viewer),
     ("Logs", Role::Viewer),
     // Its `volumes` flag asks for more: see the agent's service.

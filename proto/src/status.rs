@@ -48,4 +48,7 @@ pub struct StackStatus {
     pub containers: Vec<ContainerStatus>,
     /// The deploy that runs now.
     pub deploy: Option<DeployId>,
+    /// Seconds that are left to confirm that deploy, when it waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_within: Option<u32>,
 }

@@ -2,10 +2,10 @@
 
 use proto::wire::v1::agent_server::Agent;
 use proto::wire::v1::{
-    CancelRequest, CancelResponse, DeployRequest, DeployResponse, DownRequest, Event, HelloRequest,
-    HelloResponse, HistoryRequest, HistoryResponse, LogRecord, LogsRequest, PlanRequest,
-    PlanResponse, RollbackRequest, StageRequest, StageResponse, StatusRequest, StatusResponse,
-    WatchRequest,
+    CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse,
+    DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogRecord,
+    LogsRequest, PlanRequest, PlanResponse, RollbackRequest, StageRequest, StageResponse,
+    StatusRequest, StatusResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -47,6 +47,10 @@ impl Agent for Unwired {
     }
 
     async fn cancel(&self, _: Request<CancelRequest>) -> Answer<CancelResponse> {
+        not_here()
+    }
+
+    async fn confirm(&self, _: Request<ConfirmRequest>) -> Answer<ConfirmResponse> {
         not_here()
     }
 

@@ -1,6 +1,7 @@
 //! What a deploy is to do, and what it goes forward to.
 
 use std::path::Path;
+use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{ProjectName, RevisionId, StackName, StageId};
@@ -28,6 +29,9 @@ pub enum Work {
         auths: Vec<RegistryAuth>,
         /// Whether the plan's orphans go.
         remove_orphans: bool,
+        /// How long an operator has to confirm what it brought; `None` when nobody has to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm_within: Option<Duration>,
     },
     /// Bring a stack back to a kept revision.
     Rollback {
@@ -79,6 +83,7 @@ pub(super) enum Goal {
         stage: Box<Stage>,
         plan: Box<Plan>,
         remove_orphans: bool,
+        confirm_within: Option<Duration>,
     },
     Revision(Box<Revision>),
 }
@@ -101,6 +106,7 @@ impl Job {
                 stage,
                 plan,
                 remove_orphans,
+                confirm_within,
                 ..
             } => {
                 let stage = self.store.stage(stage)?;
@@ -108,6 +114,7 @@ impl Job {
                     stage: Box::new(stage.ok_or_else(|| point::unknown(no_such("staged stack")))?),
                     plan: plan.clone(),
                     remove_orphans: *remove_orphans,
+                    confirm_within: *confirm_within,
                 }
             }
             Work::Rollback { stack, to } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use proto::fault::{Fault, FaultKind};
-use proto::id::{DeployId, PlanId, ServiceName, StackName};
+use proto::id::{PlanId, ServiceName, StackName};
 use proto::limits::RESOLVE_TIMEOUT;
 use proto::plan::{Plan, Scope};
 use proto::registry::{RegistryAuth, registry_of};
@@ -105,7 +105,6 @@ pub(super) async fn status(
     store: &Store,
     engine: &dyn Engine,
     stack: &StackName,
-    deploy: Option<DeployId>,
 ) -> Result<Option<StackStatus>, Fault> {
     let Some(applied) = store.applied(stack)? else {
         return Ok(None);
@@ -127,7 +126,8 @@ pub(super) async fn status(
             .filter(|c| !c.one_off)
             .map(container_status)
             .collect(),
-        deploy,
+        deploy: None,
+        confirm_within: None,
     }))
 }
 

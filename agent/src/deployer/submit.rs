@@ -2,18 +2,19 @@
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, OperatorName, PlanId, RevisionId, StackName};
-use proto::limits::PLAN_LIFE;
+use proto::limits::{CONFIRM_MOST, PLAN_LIFE};
 use proto::registry::RegistryAuth;
 
 use super::request::{Request, deed, next_number};
 use super::{Active, Deployer, Inner, changes, stale, unknown_stack};
 use crate::clock;
-use crate::deploy::{self, Job, Work};
+use crate::deploy::{self, Confirmation, Job, Work};
 use crate::files;
 use crate::journal::Journal;
 use crate::redact::Redactor;
@@ -29,6 +30,8 @@ pub struct Submission {
     pub auths: Vec<RegistryAuth>,
     /// Whether the plan's orphans are removed.
     pub remove_orphans: bool,
+    /// How long an operator has to confirm what it brought; `None` when nobody has to.
+    pub confirm_within: Option<Duration>,
     /// Who asks.
     pub operator: OperatorName,
 }
@@ -45,9 +48,14 @@ impl Deployer {
             plan,
             auths,
             remove_orphans,
+            confirm_within,
             operator,
         } = submission;
-        let what = format!("plan {plan} remove_orphans {remove_orphans}");
+        check_confirm_within(confirm_within)?;
+        let mut what = format!("plan {plan} remove_orphans {remove_orphans}");
+        if let Some(within) = confirm_within {
+            what.push_str(&format!(" confirm_within {}", within.as_secs()));
+        }
         // Under the lock: a submission that comes twice at once is taken once.
         let mut inner = self.inner();
         if self.was_taken(&deploy, &what)? {
@@ -74,6 +82,7 @@ impl Deployer {
             plan: Box::new(plan),
             auths,
             remove_orphans,
+            confirm_within,
         };
         self.take(&mut inner, deploy, what, operator, work)
     }
@@ -125,6 +134,27 @@ impl Deployer {
         }
         let work = Work::Down { stack, volumes };
         self.take(&mut inner, deploy, what, operator, work)
+    }
+
+    /// Keeps what a deploy that waits for it has brought.
+    ///
+    /// # Errors
+    /// When there is no such deploy, or it does not wait for a confirmation.
+    pub fn confirm(&self, deploy: &DeployId, operator: &OperatorName) -> Result<(), Fault> {
+        let found = {
+            let inner = self.inner();
+            let mut active = inner.active.values();
+            let found = active.find(|active| active.deploy == *deploy);
+            found.map(|active| active.confirmation.clone())
+        };
+        match found {
+            Some(confirmation) => confirmation.give(&self.store.work_folder(deploy), operator),
+            None => {
+                self.watch(deploy, 0)?;
+                let what = format!("deploy {} has ended already", deploy.short());
+                Err(Fault::new(FaultKind::Refused, what).hint("how: controller attach"))
+            }
+        }
     }
 
     /// The revision that is meant, which is there and is not the current one.
@@ -245,12 +275,14 @@ impl Deployer {
         work: &Work,
     ) -> Job {
         let cancel = self.stop.child_token();
+        let confirmation = Confirmation::default();
         let active = Active {
             deploy,
             operator: operator.clone(),
             since_millis,
             journal: journal.clone(),
             cancel: cancel.clone(),
+            confirmation: confirmation.clone(),
         };
         inner.active.insert(work.stack().clone(), active);
         Job {
@@ -261,6 +293,7 @@ impl Deployer {
             operator,
             cancel,
             stopping: self.stop.clone(),
+            confirmation,
         }
     }
 
@@ -324,12 +357,24 @@ async fn run_to_the_end(job: &Job, work: &Work) -> Option<EventKind> {
     })
 }
 
+fn check_confirm_within(within: Option<Duration>) -> Result<(), Fault> {
+    if within.is_none_or(|within| within <= CONFIRM_MOST) {
+        return Ok(());
+    }
+    let what = format!(
+        "a deploy waits {} h for its confirmation at most",
+        CONFIRM_MOST.as_secs() / 3600
+    );
+    Err(Fault::new(FaultKind::InvalidRequest, what))
+}
+
 fn check_free(inner: &Inner, stack: &StackName) -> Result<(), Fault> {
     let Some(active) = inner.active.get(stack) else {
         return Ok(());
     };
+    let waits = active.confirmation.left();
     let seconds = clock::unix_millis().saturating_sub(active.since_millis) / 1000;
-    Err(Fault::new(
+    let mut fault = Fault::new(
         FaultKind::Busy,
         format!("another deploy holds stack {stack}"),
     )
@@ -337,6 +382,14 @@ fn check_free(inner: &Inner, stack: &StackName) -> Result<(), Fault> {
         "{} started deploy {} {seconds} s ago",
         active.operator,
         active.deploy.short()
-    ))
-    .hint("watch it: controller attach; stop it: controller cancel"))
+    ));
+    if let Some(left) = waits {
+        let left = deploy::seconds(left);
+        fault = fault.cause(format!(
+            "it goes back in {left} s unless it is confirmed: controller confirm"
+        ));
+    }
+    Err(fault
+        .hint("watch it: controller attach; stop it: controller cancel")
+        .hint("wait for its end: --lock-wait 10m"))
 }

@@ -7,9 +7,10 @@ use hyper_util::rt::TokioIo;
 use proto::convert::fault_from_status;
 use proto::wire::v1::agent_client::AgentClient;
 use proto::wire::v1::{
-    CancelRequest, CancelResponse, DeployRequest, DeployResponse, DownRequest, Event, HelloRequest,
-    HelloResponse, HistoryRequest, HistoryResponse, LogsRequest, PlanRequest, PlanResponse,
-    RollbackRequest, StageRequest, StatusRequest, StatusResponse, WatchRequest,
+    CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse,
+    DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogsRequest,
+    PlanRequest, PlanResponse, RollbackRequest, StageRequest, StatusRequest, StatusResponse,
+    WatchRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -77,6 +78,13 @@ impl Agent for Stub {
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
         Unwired.cancel(request).await
+    }
+
+    async fn confirm(
+        &self,
+        request: Request<ConfirmRequest>,
+    ) -> Result<Response<ConfirmResponse>, Status> {
+        Unwired.confirm(request).await
     }
 
     async fn status(
@@ -220,6 +228,7 @@ async fn a_role_too_low_is_denied_before_the_handler() {
     for status in [
         client.down(DownRequest::default()).await.map(drop),
         client.cancel(CancelRequest::default()).await.map(drop),
+        client.confirm(ConfirmRequest::default()).await.map(drop),
         client.plan(PlanRequest::default()).await.map(drop),
         client.stage(tokio_stream::empty()).await.map(drop),
     ] {

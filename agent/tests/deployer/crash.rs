@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agent::deployer::Submission;
 use agent::engine::scripted::{Behaviour, ScriptedEngine};
 use agent::witness;
 use proto::event::{ContainerState, Outcome, State};
@@ -17,7 +18,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::world::{Bundle, DB, End, WEB, World, end, name};
+use crate::world::{Bundle, DB, End, WEB, World, end, name, submission};
 
 /// One agent's lifetime.
 fn life() -> Runtime {
@@ -94,6 +95,8 @@ fn copy(from: &Path, to: &Path) {
 enum Change {
     Deploy(Bundle),
     Part(Bundle, Scope),
+    /// Nobody will.
+    ToConfirm(Bundle),
     RollBack,
     Down,
 }
@@ -131,7 +134,7 @@ impl Change {
             _ => Scope::Whole,
         };
         let plan = match self {
-            Self::Deploy(bundle) | Self::Part(bundle, _) => {
+            Self::Deploy(bundle) | Self::Part(bundle, _) | Self::ToConfirm(bundle) => {
                 Some(world.plan_part(bundle, &scope).await.unwrap())
             }
             _ => None,
@@ -139,6 +142,10 @@ impl Change {
         let copies = Copies::of(world);
         let ana = "ana".parse().unwrap();
         let existed = match (self, plan) {
+            (Self::ToConfirm(_), Some(plan)) => world.deployer.deploy(Submission {
+                confirm_within: Some(Duration::from_secs(60)),
+                ..submission(&plan, NEW)
+            }),
             (_, Some(plan)) => world.submit(&plan, NEW),
             (Self::RollBack, _) => world.roll_back("shop", None, 99),
             _ => world.deployer.down(NEW, name("shop"), false, ana),
@@ -286,6 +293,16 @@ fn killed_anywhere_in_a_deploy_that_fails_and_goes_back() {
         before: first(),
         change: Change::Deploy(second()),
         broken: Some("r/api:1"),
+    };
+    claim_many(scenario.survive(), 70);
+}
+
+#[test]
+fn killed_anywhere_in_a_deploy_that_nobody_confirms() {
+    let scenario = Scenario {
+        before: first(),
+        change: Change::ToConfirm(second()),
+        broken: None,
     };
     claim_many(scenario.survive(), 70);
 }

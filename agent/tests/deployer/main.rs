@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test, in helpers as well")]
 
 mod back;
+mod confirm;
 mod crash;
 mod damage;
 mod directory;

@@ -206,6 +206,22 @@ impl World {
         self.deployer.deploy(submission(plan, deploy))
     }
 
+    /// Plans and submits a deploy that has to be confirmed; it is on its way.
+    pub(crate) async fn begin_to_confirm(
+        &self,
+        bundle: &Bundle,
+        number: u8,
+        within: Duration,
+    ) -> Watcher {
+        let plan = self.plan(bundle).await.unwrap();
+        let submission = Submission {
+            confirm_within: Some(within),
+            ..submission(&plan, id(number))
+        };
+        assert!(!self.deployer.deploy(submission).unwrap());
+        self.deployer.watch(&id(number), 0).unwrap()
+    }
+
     pub(crate) fn roll_back(
         &self,
         stack: &str,
@@ -255,12 +271,13 @@ pub(crate) fn submission(plan: &Plan, deploy: DeployId) -> Submission {
         plan: plan.id,
         auths: Vec::new(),
         remove_orphans: false,
+        confirm_within: None,
         operator: "ana".parse().unwrap(),
     }
 }
 
 /// Waits until something is told.
-pub(crate) async fn until(watcher: &mut Watcher, told: impl Fn(&EventKind) -> bool) {
+pub(crate) async fn until(watcher: &mut Watcher, mut told: impl FnMut(&EventKind) -> bool) {
     loop {
         let event = soon(watcher.next()).await.expect("it ended before");
         if told(&event.kind) {

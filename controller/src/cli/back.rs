@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use proto::limits::{HISTORY, HISTORY_MOST};
 
-use super::{OutputArgs, WidthArgs, when};
+use super::{LockArgs, OutputArgs, WidthArgs, when};
 
 /// Digits of the shortest prefix of a revision's id.
 const SHORTEST: usize = 4;
@@ -37,6 +37,10 @@ pub struct RollbackArgs {
     /// Stop following after this long (90s, 10m, 2h); the rollback itself goes on
     #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     pub timeout: Option<Duration>,
+
+    /// How long for the stack
+    #[command(flatten)]
+    pub lock: LockArgs,
 
     /// How wide
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use proto::limits::CONFIRM_MOST;
 use time::{Date, Month, PrimitiveDateTime, Time, UtcOffset};
 
 use super::Tail;
@@ -76,6 +77,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     } else {
         Ok(Duration::from_secs(total))
     }
+}
+
+/// Reads how long a deploy may wait for its confirmation.
+pub(super) fn confirm_within(text: &str) -> Result<Duration, String> {
+    let within = duration(text)?;
+    if within.is_zero() || within > CONFIRM_MOST {
+        let hours = CONFIRM_MOST.as_secs() / 3600;
+        return Err(format!(
+            "a deploy waits for its confirmation for 1s to {hours}h"
+        ));
+    }
+    Ok(within)
 }
 
 /// Reads a date with or without a time; without an offset it is UTC, as the shown timestamps are.

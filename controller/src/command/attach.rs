@@ -6,6 +6,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::DeployId;
 
 use super::follow::{self, Follow};
+use super::lock::Lock;
 use super::prepare::Links;
 use super::{Context, Ended, Target, kind, whole_stacks};
 use crate::cli::AttachArgs;
@@ -28,7 +29,8 @@ pub(super) async fn run(args: AttachArgs, context: &Context) -> Result<Exit, End
         &context.fleet,
         targets.iter().map(|target| &target.place.host),
     );
-    let follow = Follow::new(context, args.timeout, false);
+    let lock = Lock::new(None, context.patience);
+    let follow = Follow::new(context, args.timeout, false, lock);
     let work = |subject: Subject, reporter: Reporter| {
         let (links, follow) = (Arc::clone(&links), follow.clone());
         async move {

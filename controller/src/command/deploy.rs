@@ -1,16 +1,20 @@
 //! `deploy`: plan everywhere, show, ask, run, and follow until every place is judged.
 
+use std::time::Duration;
+
 use proto::fault::{Fault, FaultKind};
 use proto::id::DeployId;
-use proto::plan::Part;
+use proto::plan::{Part, Plan};
 
-use super::follow::{self, Follow};
+use super::follow::{self, Follow, Turn};
+use super::lock::{self, Lock};
 use super::prepare::{self, Prepared};
 use super::{Context, Ended, kind};
 use crate::cli::{DeployArgs, Output};
 use crate::event::{FleetEvent, Own, Place};
 use crate::exit::Exit;
 use crate::fleet_run::Reporter;
+use crate::link::Order;
 use crate::render::plan::PlanView;
 use crate::render::{Screen, plan as render_plan};
 
@@ -18,11 +22,13 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
     let targets = prepare::targets(&args.source, context).await?;
     let sources = prepare::gather(&targets, &args.source, context).await?;
     let places = targets.into_iter().map(|target| target.place);
+    let lock = Lock::new(args.lock.lock_wait, context.patience);
     let mut screen = Screen::new(&context.terminal, kind(args.output.output), places);
     let prepared = prepare::plans(
         sources,
         &args.source,
         args.width.parallel,
+        lock,
         context,
         &mut screen,
     )
@@ -44,18 +50,67 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
             return Ok(Exit::Failed);
         }
     }
-    let follow = Follow::new(context, args.timeout, args.detach);
+    let follow = Follow::new(context, args.timeout, args.detach, lock);
     let jobs = jobs(changing)?;
-    let remove_orphans = args.source.remove_orphans;
+    let agreed = Agreed {
+        remove_orphans: args.source.remove_orphans,
+        confirm_within: args.confirm_within,
+        whatever: args.yes,
+    };
     let work = |(deploy, one): Job, reporter: Reporter| {
         let follow = follow.clone();
         async move {
-            let Prepared { link, auths, view } = one;
-            let submit = link.deploy(deploy, view.plan.id, auths, remove_orphans);
-            follow.submit(&link, deploy, &reporter, submit).await;
+            let submit = |turn| submit(deploy, &one, agreed, turn);
+            follow.submit(&one.link, deploy, &reporter, submit).await;
         }
     };
     Ok(follow::all(jobs, args.width.parallel, context, screen, work).await)
+}
+
+/// What the operator has asked for besides the plan.
+#[derive(Clone, Copy)]
+struct Agreed {
+    remove_orphans: bool,
+    confirm_within: Option<Duration>,
+    /// Nobody was asked, so no certain plan was agreed to.
+    whatever: bool,
+}
+
+async fn submit(deploy: DeployId, one: &Prepared, agreed: Agreed, turn: Turn) -> Result<(), Fault> {
+    let Prepared { link, auths, .. } = one;
+    let mut plan = one.view.plan.id;
+    if turn == Turn::AfterAnother {
+        let fresh = link
+            .plan(one.stage, one.scope.clone(), auths.clone())
+            .await?;
+        if !agreed.whatever && !same(&fresh, &one.view.plan) {
+            return Err(lock::moved_on(one.place()));
+        }
+        plan = fresh.id;
+    }
+    link.deploy(Order {
+        deploy,
+        plan,
+        auths: auths.clone(),
+        remove_orphans: agreed.remove_orphans,
+        confirm_within: agreed.confirm_within,
+    })
+    .await
+}
+
+/// Whether both would do the same, each from where it starts.
+fn same(fresh: &Plan, agreed: &Plan) -> bool {
+    let Plan {
+        services,
+        images,
+        files,
+        orphans,
+        ..
+    } = fresh;
+    *services == agreed.services
+        && *images == agreed.images
+        && *files == agreed.files
+        && *orphans == agreed.orphans
 }
 
 fn show_plans(prepared: &[Prepared], output: Output, context: &Context) {

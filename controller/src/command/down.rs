@@ -7,6 +7,7 @@ use proto::id::DeployId;
 
 use super::deploy::new_deploy;
 use super::follow::{self, Follow};
+use super::lock::Lock;
 use super::prepare::Links;
 use super::{Context, Ended, Target, kind, some_place, whole_stacks};
 use crate::cli::DownArgs;
@@ -32,7 +33,8 @@ pub(super) async fn run(args: DownArgs, context: &Context) -> Result<Exit, Ended
         &context.fleet,
         targets.iter().map(|target| &target.place.host),
     );
-    let follow = Follow::new(context, args.timeout, args.detach);
+    let lock = Lock::new(args.lock.lock_wait, context.patience);
+    let follow = Follow::new(context, args.timeout, args.detach, lock);
     let volumes = args.volumes;
     let work = |deploy: DeployId, reporter: Reporter| {
         let (links, follow) = (Arc::clone(&links), follow.clone());
@@ -40,7 +42,7 @@ pub(super) async fn run(args: DownArgs, context: &Context) -> Result<Exit, Ended
             let Place { host, stack } = reporter.place().clone();
             match links.get(&host).await {
                 Ok(link) => {
-                    let submit = link.down(deploy, &stack, volumes);
+                    let submit = |_| link.down(deploy, &stack, volumes);
                     follow.submit(&link, deploy, &reporter, submit).await;
                 }
                 Err(fault) => reporter.own(Own::Broke { fault }).await,

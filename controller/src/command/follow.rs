@@ -7,6 +7,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::DeployId;
 use tokio::time::Instant;
 
+use super::lock::Lock;
 use super::{Context, Leave};
 use crate::board::{Board, End};
 use crate::event::{Own, Place};
@@ -23,11 +24,26 @@ pub(super) struct Follow {
     until: Option<(Instant, Duration)>,
     patience: Patience,
     detach: bool,
+    lock: Lock,
+}
+
+/// Which time something is submitted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    First,
+    /// Another deploy held the stack in between, and may have changed it.
+    AfterAnother,
 }
 
 impl Follow {
-    pub(super) fn new(context: &Context, timeout: Option<Duration>, detach: bool) -> Self {
+    pub(super) fn new(
+        context: &Context,
+        timeout: Option<Duration>,
+        detach: bool,
+        lock: Lock,
+    ) -> Self {
         Self {
+            lock,
             leave: context.leave.clone(),
             until: timeout.map(|limit| (Instant::now() + limit, limit)),
             patience: context.patience,
@@ -35,22 +51,36 @@ impl Follow {
         }
     }
 
-    /// Submits, then follows, and reports how it ended.
+    /// Submits, as often as another deploy holds the stack and may be waited for; then follows, and reports how it
+    /// ended.
     pub(super) async fn submit<F>(
         &self,
         link: &Link,
         deploy: DeployId,
         reporter: &Reporter,
-        submit: F,
+        submit: impl Fn(Turn) -> F,
     ) where
         F: Future<Output = Result<(), Fault>>,
     {
-        if self.leave.is_pressed() {
-            return reporter.own(Own::Left { deploy: None }).await;
-        }
-        // The first Ctrl-C does not cut this short: whoever leaves wants to know whether it runs.
-        if let Err(fault) = submit.await {
-            return reporter.own(Own::Broke { fault }).await;
+        let mut turn = Turn::First;
+        loop {
+            if self.leave.is_pressed() {
+                return reporter.own(Own::Left { deploy: None }).await;
+            }
+            // The first Ctrl-C does not cut this short: whoever leaves wants to know whether it runs.
+            let Err(fault) = submit(turn).await else {
+                break;
+            };
+            if fault.kind != FaultKind::Busy || !self.lock.waits() {
+                return reporter.own(Own::Broke { fault }).await;
+            }
+            tokio::select! {
+                () = self.leave.first() => {}
+                freed = self.lock.free(link, reporter) => if let Err(fault) = freed {
+                    return reporter.own(Own::Broke { fault }).await;
+                },
+            }
+            turn = Turn::AfterAnother;
         }
         reporter.own(Own::Submitted { deploy }).await;
         if self.detach {

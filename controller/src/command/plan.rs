@@ -1,5 +1,6 @@
 //! `plan`: what a deploy would change everywhere, and nothing else.
 
+use super::lock::Lock;
 use super::prepare::{self, Prepared};
 use super::{Context, Ended};
 use crate::board::{Board, End};
@@ -22,6 +23,7 @@ pub(super) async fn run(args: PlanArgs, context: &Context) -> Result<Exit, Ended
         sources,
         &args.source,
         args.width.parallel,
+        Lock::new(None, context.patience),
         context,
         &mut screen,
     )

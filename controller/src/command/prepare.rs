@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::HostName;
+use proto::id::{HostName, StageId};
 use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
 use tokio::sync::{Mutex, OnceCell};
 
+use super::lock::Lock;
 use super::{Context, Ended, Fleet, Target, scope, some_place};
 use crate::cli::SourceArgs;
 use crate::event::{Own, Place};
@@ -27,6 +28,8 @@ pub(super) struct Source {
 /// A place whose host has answered with a plan.
 pub(super) struct Prepared {
     pub(super) link: Link,
+    pub(super) stage: StageId,
+    pub(super) scope: Scope,
     pub(super) auths: Vec<RegistryAuth>,
     pub(super) view: PlanView,
 }
@@ -116,6 +119,7 @@ pub(super) async fn plans(
     sources: Vec<(Place, Source)>,
     source: &SourceArgs,
     width: u16,
+    lock: Lock,
     context: &Context,
     screen: &mut Screen,
 ) -> Result<Vec<Prepared>, Ended> {
@@ -134,11 +138,13 @@ pub(super) async fn plans(
                 let link = link.await?;
                 let agent = link.facts().agent_version.clone();
                 reporter.own(Own::Connected { agent }).await;
-                let (auths, plan) = plan(&link, source, &reporter, &auths, &fleet).await?;
-                Ok((link, auths, plan))
+                lock.free(&link, &reporter).await?;
+                let (scope, stage, auths, plan) =
+                    plan(&link, source, &reporter, &auths, &fleet).await?;
+                Ok((link, scope, stage, auths, plan))
             };
             match done.await {
-                Ok((link, auths, plan)) => {
+                Ok((link, scope, stage, auths, plan)) => {
                     let changes = changes(&plan, remove_orphans);
                     reporter
                         .own(Own::Planned {
@@ -152,7 +158,13 @@ pub(super) async fn plans(
                         remove_orphans,
                         plan,
                     };
-                    Some(Prepared { link, auths, view })
+                    Some(Prepared {
+                        link,
+                        stage,
+                        scope,
+                        auths,
+                        view,
+                    })
                 }
                 Err(fault) => {
                     reporter.own(Own::Broke { fault }).await;
@@ -176,7 +188,7 @@ async fn plan(
     reporter: &Reporter,
     auths: &Auths,
     fleet: &Arc<dyn Fleet>,
-) -> Result<(Vec<RegistryAuth>, Plan), Fault> {
+) -> Result<(Scope, StageId, Vec<RegistryAuth>, Plan), Fault> {
     let Source { supply, scope } = source;
     let progress = |sent, total| reporter.progress(Own::Uploading { sent, total });
     let mut warnings = supply.warnings();
@@ -184,9 +196,10 @@ async fn plan(
     let staged = link.stage(supply, &progress).await;
     let staged = staged.map_err(|fault| shell::explain(fault, &set))?;
     let auths = auths.get(fleet, staged.registries).await?;
-    let mut plan = link.plan(staged.stage, scope, auths.clone()).await?;
+    let planned = link.plan(staged.stage, scope.clone(), auths.clone());
+    let mut plan = planned.await?;
     // What was noticed here comes first: it is where the operator can do something about it.
     warnings.append(&mut plan.warnings);
     plan.warnings = warnings;
-    Ok((auths, plan))
+    Ok((scope, staged.stage, auths, plan))
 }

@@ -7,10 +7,11 @@ use proto::id::DeployId;
 use proto::limits::HISTORY_MOST;
 
 use super::deploy::new_deploy;
-use super::follow::{self, Follow};
+use super::follow::{self, Follow, Turn};
+use super::lock::Lock;
 use super::prepare::Links;
 use super::revision::way;
-use super::{Context, Ended, Target, kind, now_millis, some_place, whole_stacks};
+use super::{Context, Ended, Target, kind, lock, now_millis, some_place, whole_stacks};
 use crate::cli::{Output, RollbackArgs};
 use crate::event::{Own, Place};
 use crate::exit::Exit;
@@ -33,12 +34,13 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Exit, E
     one_place(&targets, args.to.as_deref())?;
     let places = targets.into_iter().map(|target| target.place);
     let places: Vec<Place> = places.collect();
+    let lock = Lock::new(args.lock.lock_wait, context.patience);
     let mut screen = Screen::new(
         &context.terminal,
         kind(args.output.output),
         places.iter().cloned(),
     );
-    let prepared = ways(places, &args, context, &mut screen).await?;
+    let prepared = ways(places, &args, lock, context, &mut screen).await?;
     if prepared.is_empty() {
         return Ok(screen.finish().exit());
     }
@@ -56,12 +58,12 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Exit, E
             return Ok(Exit::Failed);
         }
     }
-    let follow = Follow::new(context, args.timeout, args.detach);
+    let follow = Follow::new(context, args.timeout, args.detach, lock);
     let work = |(deploy, one): (DeployId, Prepared), reporter: Reporter| {
         let follow = follow.clone();
         async move {
             let Prepared { place, link, way } = one;
-            let submit = link.rollback(deploy, &place.stack, way.to.id);
+            let submit = |turn| again(&link, deploy, &place, &way, turn);
             follow.submit(&link, deploy, &reporter, submit).await;
         }
     };
@@ -86,6 +88,7 @@ fn one_place(targets: &[Target], to: Option<&str>) -> Result<(), Fault> {
 async fn ways(
     places: Vec<Place>,
     args: &RollbackArgs,
+    lock: Lock,
     context: &Context,
     screen: &mut Screen,
 ) -> Result<Vec<Prepared>, Ended> {
@@ -94,7 +97,7 @@ async fn ways(
     let work = |to: Option<String>, reporter: Reporter| {
         let links = Arc::clone(&links);
         async move {
-            match prepare(&links, to.as_deref(), now, &reporter).await {
+            match prepare(&links, to.as_deref(), now, lock, &reporter).await {
                 Ok(prepared) => Some(prepared),
                 Err(fault) => {
                     reporter.own(Own::Broke { fault }).await;
@@ -118,16 +121,38 @@ async fn prepare(
     links: &Links,
     to: Option<&str>,
     now_millis: u64,
+    lock: Lock,
     reporter: &Reporter,
 ) -> Result<Prepared, Fault> {
     let place = reporter.place().clone();
     let link = links.get(&place.host).await?;
     let agent = link.facts().agent_version.clone();
     reporter.own(Own::Connected { agent }).await;
+    lock.free(&link, reporter).await?;
     let most = u32::try_from(HISTORY_MOST).unwrap_or(u32::MAX);
     let entries = link.history(&place.stack, most).await?;
     let way = way(&place, &entries, to, now_millis)?;
     Ok(Prepared { place, link, way })
+}
+
+/// What was agreed to is a certain revision; behind another deploy it must still be the way.
+async fn again(
+    link: &Link,
+    deploy: DeployId,
+    place: &Place,
+    agreed: &Way,
+    turn: Turn,
+) -> Result<(), Fault> {
+    if turn == Turn::AfterAnother {
+        let most = u32::try_from(HISTORY_MOST).unwrap_or(u32::MAX);
+        let entries = link.history(&place.stack, most).await?;
+        let current = entries.iter().find(|entry| entry.current);
+        let from = agreed.from.as_ref().map(|from| from.id);
+        if current.and_then(|entry| entry.revision) != from {
+            return Err(lock::moved_on(place));
+        }
+    }
+    link.rollback(deploy, &place.stack, agreed.to.id).await
 }
 
 fn question(prepared: &[Prepared]) -> String {

@@ -3,6 +3,7 @@
 mod back;
 mod other;
 mod part;
+mod waiting;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -46,6 +47,7 @@ async fn run_in(words: &str, context: &Context, capture: &Capture) -> Ran {
         Verb::Deploy(args) => FleetVerb::Deploy(args),
         Verb::Attach(args) => FleetVerb::Attach(args),
         Verb::Cancel(args) => FleetVerb::Cancel(args),
+        Verb::Confirm(args) => FleetVerb::Confirm(args),
         Verb::Rollback(args) => FleetVerb::Rollback(args),
         Verb::History(args) => FleetVerb::History(args),
         Verb::Status(args) => FleetVerb::Status(args),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use proto::convert::{facts_to_wire, fault_to_status};
+use proto::fault::{Fault, FaultKind};
 use proto::hello::HostFacts;
+use proto::id::DeployId;
 use proto::role::Role;
 use proto::wire::v1 as wire;
 use tokio_stream::StreamExt;
@@ -144,8 +146,15 @@ impl Agent for FakeAgent {
         &self,
         request: Request<wire::PlanRequest>,
     ) -> Result<Response<wire::PlanResponse>, Status> {
-        self.0.seen.lock().unwrap().plans.push(request.into_inner());
-        let plan = self.0.script.plan.clone().map_err(fault_to_status)?;
+        let first = {
+            let mut seen = self.0.seen.lock().unwrap();
+            seen.plans.push(request.into_inner());
+            seen.plans.len() == 1
+        };
+        let script = &self.0.script;
+        let next = script.next_plan.clone().filter(|_| !first);
+        let plan = next.map_or_else(|| script.plan.clone(), Ok);
+        let plan = plan.map_err(fault_to_status)?;
         Ok(Response::new(wire::PlanResponse {
             plan: Some(plan.into()),
         }))
@@ -161,6 +170,10 @@ impl Agent for FakeAgent {
         seen.deploys.push(request);
         if seen.deploys.len() <= self.0.script.lose_answers {
             return Err(Status::unavailable("connection reset"));
+        }
+        if seen.deploys.len() <= self.0.script.busy {
+            let fault = Fault::new(FaultKind::Busy, "another deploy holds stack opq");
+            return Err(fault_to_status(fault));
         }
         let existed = seen.deploys.len() > 1;
         Ok(Response::new(wire::DeployResponse { deploy, existed }))
@@ -201,19 +214,33 @@ impl Agent for FakeAgent {
         }))
     }
 
+    async fn confirm(
+        &self,
+        request: Request<wire::ConfirmRequest>,
+    ) -> Result<Response<wire::ConfirmResponse>, Status> {
+        let request = request.into_inner();
+        self.0.seen.lock().unwrap().confirms.push(request);
+        Ok(Response::new(wire::ConfirmResponse {
+            deploy: "07".repeat(16),
+        }))
+    }
+
     async fn status(
         &self,
         _: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
-        let stacks = self
-            .0
-            .script
-            .status
-            .iter()
-            .cloned()
-            .map(Into::into)
-            .collect();
-        Ok(Response::new(wire::StatusResponse { stacks }))
+        let held = {
+            let mut seen = self.0.seen.lock().unwrap();
+            seen.statuses += 1;
+            seen.statuses <= self.0.script.held
+        };
+        let stacks = self.0.script.status.iter().cloned().map(|mut status| {
+            status.deploy = held.then_some(DeployId::from_bytes([7; 16]));
+            status.into()
+        });
+        Ok(Response::new(wire::StatusResponse {
+            stacks: stacks.collect(),
+        }))
     }
 
     async fn logs(

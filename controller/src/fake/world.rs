@@ -108,6 +108,9 @@ impl Script {
             history: Vec::new(),
             lose_answers: 0,
             cancelling: true,
+            busy: 0,
+            held: 0,
+            next_plan: None,
         }
     }
 }

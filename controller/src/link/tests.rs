@@ -115,8 +115,14 @@ async fn submit(lose_answers: usize) -> (Result<(), Fault>, crate::fake::Seen) {
         ..Script::of("emilia")
     });
     let link = connect(&host).await.unwrap();
-    let id = DeployId::from_bytes([7; 16]);
-    let done = soon(link.deploy(id, PlanId::from_bytes([3; 16]), Vec::new(), true)).await;
+    let order = Order {
+        deploy: DeployId::from_bytes([7; 16]),
+        plan: PlanId::from_bytes([3; 16]),
+        auths: Vec::new(),
+        remove_orphans: true,
+        confirm_within: None,
+    };
+    let done = soon(link.deploy(order)).await;
     (done, host.seen())
 }
 

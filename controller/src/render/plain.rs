@@ -11,7 +11,7 @@ use crate::terminal::{Line, Tone};
 pub(super) fn lines(event: &FleetEvent, site: &Site, width: usize) -> Vec<Line> {
     let told = match &event.fact {
         Fact::Own(own) => own_line(own),
-        Fact::Agent(event) => agent_line(&event.kind),
+        Fact::Agent(event) => agent_line(&event.kind, site),
     };
     told.into_iter()
         .map(|line| prefix(site, width).append(line))
@@ -22,7 +22,10 @@ pub(super) fn lines(event: &FleetEvent, site: &Site, width: usize) -> Vec<Line> 
 pub(super) fn lasting(event: &FleetEvent, site: &Site, width: usize) -> Option<Line> {
     let lasts = match &event.fact {
         Fact::Own(own) => matches!(own, Own::LinkLost { .. } | Own::LinkRestored),
-        Fact::Agent(event) => matches!(event.kind, EventKind::Warning { .. }),
+        Fact::Agent(event) => matches!(
+            event.kind,
+            EventKind::Warning { .. } | EventKind::ConfirmWanted { .. }
+        ),
     };
     lasts.then(|| lines(event, site, width).pop()).flatten()
 }
@@ -41,6 +44,10 @@ fn own_line(own: &Own) -> Option<Line> {
             return None;
         }
         Own::Detached { .. } => return None,
+        Own::Waiting { deploy, operator } => Line::from(format!(
+            "waiting for deploy {} of {operator}",
+            deploy.short()
+        )),
         Own::Submitted { deploy } => Line::from("submitted as deploy ").text(deploy.to_string()),
         Own::LinkLost { why } => Line::new()
             .toned(Tone::Warn, "link lost")
@@ -53,7 +60,7 @@ fn own_line(own: &Own) -> Option<Line> {
     })
 }
 
-fn agent_line(kind: &EventKind) -> Option<Line> {
+fn agent_line(kind: &EventKind, site: &Site) -> Option<Line> {
     Some(match kind {
         EventKind::Received { operator, .. } => Line::from(format!("received from {operator}")),
         // Told by its own event, with the id.
@@ -90,6 +97,11 @@ fn agent_line(kind: &EventKind) -> Option<Line> {
             service_line(container, &one)
         }
         EventKind::Warning { text } => Line::new().toned(Tone::Warn, "warning: ").text(text),
+        EventKind::ConfirmWanted { seconds } => Line::from("goes back in ")
+            .text(words::duration(u64::from(*seconds) * 1000))
+            .text(" unless it is confirmed: ")
+            .toned(Tone::Strong, format!("controller confirm {}", site.place)),
+        EventKind::Confirmed { operator } => Line::from(format!("confirmed by {operator}")),
         EventKind::Finished {
             revision, outcome, ..
         } => {

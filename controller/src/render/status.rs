@@ -75,6 +75,13 @@ fn stack_lines(host: &HostName, stack: &StackStatus, now_millis: u64) -> Vec<Lin
             Tone::Busy,
             format!("  deploy {} is running", deploy.short()),
         );
+        if let Some(seconds) = stack.confirm_within {
+            let left = words::age(u64::from(seconds) * 1000);
+            header = header.toned(
+                Tone::Warn,
+                format!(", goes back in {left} unless confirmed"),
+            );
+        }
     }
     let cells: Vec<[String; 4]> = stack
         .containers

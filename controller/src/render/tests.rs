@@ -277,6 +277,7 @@ fn hosts() -> Vec<HostView> {
             container("health", ContainerState::Exited, Health::None),
         ],
         deploy: None,
+        confirm_within: None,
     };
     let down = Fault::new(FaultKind::Unreachable, "no connection");
     vec![

@@ -15,6 +15,7 @@ pub(super) fn state(state: State) -> (&'static str, Tone) {
         State::Pulled => ("images ready", Tone::Busy),
         State::Applying => ("applying", Tone::Busy),
         State::Verifying => ("verifying", Tone::Busy),
+        State::AwaitingConfirm => ("waiting to be confirmed", Tone::Warn),
         State::Committed => ("committed", Tone::Good),
         State::RollingBack => ("rolling back", Tone::Warn),
         State::RolledBack => ("rolled back", Tone::Warn),
@@ -122,6 +123,9 @@ fn going_on(site: &Site) -> (String, Tone) {
             state(at)
         };
         return (word.to_owned(), tone);
+    }
+    if let Some(operator) = &site.waits_for {
+        return (format!("waiting for a deploy of {operator}"), Tone::Busy);
     }
     let word = match (site.upload, site.connected) {
         (Some((sent, total)), _) if sent < total => {

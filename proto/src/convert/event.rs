@@ -12,6 +12,7 @@ enum_map!("state", State, wire::State, {
     Pulled = Pulled,
     Applying = Applying,
     Verifying = Verifying,
+    AwaitingConfirm = AwaitingConfirm,
     Committed = Committed,
     RollingBack = RollingBack,
     RolledBack = RolledBack,
@@ -127,6 +128,12 @@ fn kind_to_wire(kind: EventKind) -> Kind {
             settled,
         }),
         EventKind::Warning { text } => Kind::Warning(wire::Warning { text }),
+        EventKind::ConfirmWanted { seconds } => {
+            Kind::ConfirmWanted(wire::ConfirmWanted { seconds })
+        }
+        EventKind::Confirmed { operator } => Kind::Confirmed(wire::Confirmed {
+            operator: operator.into(),
+        }),
         EventKind::Finished {
             outcome,
             state,
@@ -204,6 +211,12 @@ fn kind_from_wire(kind: Kind) -> Result<EventKind, InvalidMessage> {
         Kind::Compose(wire::ComposeLine { text }) => EventKind::ComposeLine { text },
         Kind::Service(message) => service_from_wire(message)?,
         Kind::Warning(wire::Warning { text }) => EventKind::Warning { text },
+        Kind::ConfirmWanted(wire::ConfirmWanted { seconds }) => {
+            EventKind::ConfirmWanted { seconds }
+        }
+        Kind::Confirmed(wire::Confirmed { operator }) => EventKind::Confirmed {
+            operator: parse(&operator)?,
+        },
         Kind::Finished(wire::Finished {
             outcome,
             state,

@@ -23,6 +23,7 @@ impl From<StackStatus> for wire::StackStatus {
             committed_by,
             containers,
             deploy,
+            confirm_within,
         } = status;
         Self {
             stack: stack.into(),
@@ -32,6 +33,7 @@ impl From<StackStatus> for wire::StackStatus {
             committed_by,
             containers: containers.into_iter().map(Into::into).collect(),
             deploy: text(deploy),
+            confirm_within: confirm_within.unwrap_or(0),
         }
     }
 }
@@ -47,6 +49,7 @@ impl TryFrom<wire::StackStatus> for StackStatus {
             committed_by,
             containers,
             deploy,
+            confirm_within,
         } = message;
         Ok(Self {
             stack: parse(&stack)?,
@@ -56,6 +59,7 @@ impl TryFrom<wire::StackStatus> for StackStatus {
             committed_by,
             containers: into_all(containers)?,
             deploy: optional(&deploy)?,
+            confirm_within: (confirm_within > 0).then_some(confirm_within),
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod alone;
 mod bad_input;
+mod confirming;
 mod deploys;
 mod escapes;
 mod going_back;

@@ -90,7 +90,7 @@ async fn logs_of_several_hosts_are_one_stream_and_a_dead_host_is_a_word() {
     ");
 }
 
-fn stack(name: &str) -> StackStatus {
+pub(super) fn stack(name: &str) -> StackStatus {
     StackStatus {
         stack: name.parse().unwrap(),
         project: name.parse().unwrap(),
@@ -110,6 +110,7 @@ fn stack(name: &str) -> StackStatus {
             ports: Vec::new(),
         }],
         deploy: None,
+        confirm_within: None,
     }
 }
 
