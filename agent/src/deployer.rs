@@ -194,7 +194,10 @@ impl Deployer {
         if inner.plans.len() >= MOST_PLANS {
             inner.plans.remove(0);
         }
-        let shown = Redactor::new(&stage.spec.values).plan(plan.clone());
+        let mut values = stage.spec.values.clone();
+        let current = self.store.current(&stage.spec.stack)?;
+        values.extend(current.into_iter().flat_map(|current| current.spec.values));
+        let shown = Redactor::new(&values).plan(plan.clone());
         inner.plans.push(Prepared {
             plan,
             stage: stage.id,

@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use proto::event::{ContainerState, Health, LayerPhase};
 use proto::id::{ProjectName, ServiceName};
 use proto::log::Stream;
+use proto::plan::Disk;
 use proto::registry::RegistryAuth;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -139,6 +140,15 @@ pub struct RemoteImage {
     pub platforms: Vec<String>,
 }
 
+/// A layer of an image in its registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// `sha256:…` as it is sent.
+    pub digest: String,
+    /// Its size as it is sent.
+    pub bytes: u64,
+}
+
 /// What is being pulled.
 #[derive(Debug, Clone)]
 pub struct Pull {
@@ -243,6 +253,19 @@ pub trait Engine: Send + Sync + 'static {
         here: Option<&LocalImage>,
         auth: Option<&RegistryAuth>,
     ) -> Result<RemoteImage, EngineError>;
+
+    /// What an image is made of for this `os/architecture`, by its digest; `None` when its registry does not say so at
+    /// once.
+    async fn layers(
+        &self,
+        reference: &str,
+        digest: &str,
+        platform: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> Option<Vec<Layer>>;
+
+    /// Room where images are kept.
+    async fn disk(&self) -> Result<Disk, EngineError>;
 
     /// Pulls, verifies by inspect that the image of the right platform is there, tags it with its readable name.
     /// Progress is dropped when the queue is full.

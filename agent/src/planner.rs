@@ -7,17 +7,22 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::{PlanId, ServiceName};
 use proto::limits::PLAN_LIFE;
 use proto::path::RelPath;
-use proto::plan::{Action, ImagePlan, OrphanPlan, Part, Plan, ServicePlan};
+use proto::plan::{
+    Action, Change, Disk, FieldChange, ImagePlan, OrphanPlan, Part, Plan, ServicePlan,
+};
 use proto::stack::ShippedFile;
 
 use crate::engine::{Container, LocalImage, RemoteImage};
 use crate::resolved::{ResolvedService, Restart};
 use crate::store::{Revision, Stage};
 
+mod disk;
+mod fields;
 mod files;
 mod images;
 mod scope;
 
+pub(crate) use disk::missing as missing_bytes;
 pub use files::differing;
 pub use images::ImageFacts;
 pub use scope::part;
@@ -40,6 +45,10 @@ pub struct Inputs<'a> {
     pub images: &'a BTreeMap<String, ImageFacts>,
     /// `os/architecture` of this host.
     pub platform: &'a str,
+    /// Room for images; `None` when nothing is to be pulled, or it is not known.
+    pub disk: Option<Disk>,
+    /// Digests of layers that are here already; looked for only where room is short.
+    pub layers_here: &'a BTreeSet<String>,
 }
 
 impl Inputs<'_> {
@@ -55,6 +64,7 @@ impl Inputs<'_> {
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
     let mut warnings = inputs.stage.warnings.clone();
     let images = images::plan(inputs, &mut warnings)?;
+    disk::check(inputs, &mut warnings)?;
     let files = files::plan(inputs);
     scope::check_files(inputs, &files)?;
     let changed: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
@@ -78,6 +88,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
         orphans: orphans(inputs),
         warnings,
         project_directory: inputs.stage.directory.display().to_string(),
+        disk: inputs.disk.clone(),
     })
 }
 
@@ -93,6 +104,7 @@ fn plan_service(
         action,
         reasons,
         replicas: service.replicas,
+        fields: Vec::new(),
     };
     if !inputs.covers(&service.name) {
         return answer(Action::Keep, Vec::new());
@@ -105,11 +117,17 @@ fn plan_service(
         };
         return answer(action, Vec::new());
     }
-    let mut reasons = changed_settings(inputs, service, &containers);
+    let mut fields: Vec<FieldChange> = renamed_image(service, &containers).into_iter().collect();
+    let mut reasons = changed_settings(inputs, service, &containers, &mut fields);
     reasons.extend(changed_mounts(service, changed_files));
-    reasons.extend(changed_image(inputs, service, &containers, images));
-    if !reasons.is_empty() {
-        return answer(Action::Recreate, reasons);
+    if fields.iter().all(|field| field.name != "image") {
+        reasons.extend(changed_image(inputs, service, &containers, images));
+    }
+    if !reasons.is_empty() || !fields.is_empty() {
+        return ServicePlan {
+            fields,
+            ..answer(Action::Recreate, reasons)
+        };
     }
     let running = containers.len();
     if running != service.replicas as usize {
@@ -164,6 +182,7 @@ fn changed_settings(
     inputs: &Inputs<'_>,
     service: &ResolvedService,
     containers: &[&Container],
+    fields: &mut Vec<FieldChange>,
 ) -> Vec<String> {
     let Some(base) = inputs.base else {
         return vec!["it was started outside the committed revision".to_owned()];
@@ -171,25 +190,10 @@ fn changed_settings(
     let Some(old) = base.resolved.service(&service.name) else {
         return vec!["it is new in the stack".to_owned()];
     };
-    let names: BTreeSet<&String> = old.marks.keys().chain(service.marks.keys()).collect();
-    let changed: Vec<String> = names
-        .into_iter()
-        .filter(|name| old.marks.get(*name) != service.marks.get(*name))
-        // The image has its own line with both names.
-        .filter(|name| *name != "image")
-        .map(|name| {
-            match (
-                old.marks.contains_key(name),
-                service.marks.contains_key(name),
-            ) {
-                (false, true) => format!("{name} added"),
-                (true, false) => format!("{name} removed"),
-                _ => format!("{name} changed"),
-            }
-        })
-        .collect();
+    let changed = fields::changed(old, service);
     if !changed.is_empty() {
-        return changed;
+        fields.extend(changed);
+        return Vec::new();
     }
     let committed = base.config_hashes.get(&service.name);
     let foreign = containers
@@ -209,6 +213,18 @@ fn changed_mounts(service: &ResolvedService, changed: &[&RelPath]) -> Vec<String
         .collect()
 }
 
+fn renamed_image(service: &ResolvedService, containers: &[&Container]) -> Option<FieldChange> {
+    let renamed = containers
+        .iter()
+        .find(|container| container.image != service.image)?;
+    Some(FieldChange {
+        name: "image".to_owned(),
+        change: Change::Changed,
+        before: Some(renamed.image.clone()),
+        after: Some(service.image.clone()),
+    })
+}
+
 fn changed_image(
     inputs: &Inputs<'_>,
     service: &ResolvedService,
@@ -216,12 +232,6 @@ fn changed_image(
     images: &[ImagePlan],
 ) -> Option<String> {
     let old = containers.first()?.image.clone();
-    if let Some(renamed) = containers
-        .iter()
-        .find(|container| container.image != service.image)
-    {
-        return Some(format!("image {} -> {}", renamed.image, service.image));
-    }
     let pull = images
         .iter()
         .any(|image| image.reference == service.image && image.pull);

@@ -46,6 +46,12 @@ impl Redactor {
     #[must_use]
     pub fn plan(&self, mut plan: Plan) -> Plan {
         let mask = |text: &mut String| *text = self.line(std::mem::take(text));
+        plan.services
+            .iter_mut()
+            .flat_map(|service| &mut service.fields)
+            .flat_map(|field| [&mut field.before, &mut field.after])
+            .flatten()
+            .for_each(mask);
         plan.images
             .iter_mut()
             .for_each(|image| mask(&mut image.reference));

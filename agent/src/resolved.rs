@@ -13,6 +13,11 @@ use serde_json::{Map, Value};
 use crate::duration;
 use crate::healthcheck::Healthcheck;
 use crate::hostkey::HostKey;
+use crate::redact::Redactor;
+
+mod shown;
+
+pub(crate) use shown::short;
 
 /// Keys that Compose's own hash leaves out: changing them recreates nothing.
 const NOT_HASHED: &[&str] = &[
@@ -56,6 +61,9 @@ pub struct ResolvedService {
     pub depends_on: BTreeSet<ServiceName>,
     /// A keyed digest per setting; a changed one means other containers.
     pub marks: BTreeMap<String, String>,
+    /// Settings that may be shown, as texts without secrets; a list has several.
+    #[serde(default)]
+    pub shown: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A project as Compose understood it.
@@ -120,11 +128,16 @@ pub fn rewrite_prefix(config: &mut Value, from: &Path, to: &Path) {
     }
 }
 
-/// Reads `config --format json`, whose paths already point into `directory`.
+/// Reads `config --format json`, whose paths already point into `directory`; `redactor` knows the stack's secrets.
 ///
 /// # Errors
 /// When a service cannot be deployed: no image, or a name that could not have come from Compose.
-pub fn read(config: &Value, directory: &Path, key: &HostKey) -> Result<ResolvedStack, Fault> {
+pub fn read(
+    config: &Value,
+    directory: &Path,
+    key: &HostKey,
+    redactor: &Redactor,
+) -> Result<ResolvedStack, Fault> {
     let empty = Map::new();
     let services = config
         .get("services")
@@ -138,8 +151,14 @@ pub fn read(config: &Value, directory: &Path, key: &HostKey) -> Result<ResolvedS
     }
     let services = services
         .iter()
-        .map(|(name, service)| read_service(name, service, config, directory, key))
-        .collect::<Result<_, _>>()?;
+        .map(|(name, service)| {
+            let shown = shown::of(service, key, redactor);
+            Ok(ResolvedService {
+                shown,
+                ..read_service(name, service, config, directory, key)?
+            })
+        })
+        .collect::<Result<_, Fault>>()?;
     Ok(ResolvedStack {
         services,
         definitions: definitions(config, key),
@@ -179,6 +198,7 @@ fn read_service(
         mounts: mounts(service, config, directory),
         depends_on: depends_on(service),
         marks: marks(service, key),
+        shown: BTreeMap::new(),
     })
 }
 

@@ -14,6 +14,7 @@ use proto::stack::{ShippedFile, StackSpec};
 
 use crate::engine::{ComposeProject, Engine};
 use crate::files::FileError;
+use crate::redact::Redactor;
 use crate::resolved;
 use crate::store::tempdir::TempDir;
 use crate::store::{BlobWriter, Stage, Store};
@@ -176,7 +177,9 @@ impl Session {
         let mut resolution = self.engine.resolve(&self.project(staging.path())).await?;
         self.check_undefined(&resolution.undefined)?;
         resolved::rewrite_prefix(&mut resolution.config, staging.path(), &self.directory);
-        let resolved = resolved::read(&resolution.config, &self.directory, self.store.key())?;
+        let redactor = Redactor::new(&self.spec.values);
+        let key = self.store.key();
+        let resolved = resolved::read(&resolution.config, &self.directory, key, &redactor)?;
         let stage = Stage {
             id,
             spec: self.spec,

@@ -66,10 +66,54 @@ pub struct ServicePlan {
     pub service: ServiceName,
     /// What would happen.
     pub action: Action,
-    /// Why; empty for [`Action::Keep`].
+    /// Why, beside the settings; empty for [`Action::Keep`].
     pub reasons: Vec<String>,
     /// Containers wanted.
     pub replicas: u32,
+    /// Settings that differ from what runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+}
+
+impl ServicePlan {
+    /// Everything that is a reason, settings first and each once, in short words and without their values.
+    #[must_use]
+    pub fn why(&self) -> Vec<String> {
+        let mut why: Vec<String> = Vec::new();
+        let all = self.fields.iter().map(FieldChange::in_short);
+        for reason in all.chain(self.reasons.iter().cloned()) {
+            if !why.contains(&reason) {
+                why.push(reason);
+            }
+        }
+        why
+    }
+}
+
+/// A setting of a service that differs from what runs. Lists have one for each item that comes or goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Which: `ports`, `healthcheck interval`, `environment DB_URL`.
+    pub name: String,
+    /// What happens to it.
+    pub change: Change,
+    /// How it is now: as text where that may be shown, else a short keyed digest (`k:1f3a9c`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// How it would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl FieldChange {
+    fn in_short(&self) -> String {
+        match (self.name.as_str(), self.change, &self.before, &self.after) {
+            ("image", _, Some(before), Some(after)) => format!("image {before} -> {after}"),
+            (name, Change::Added, ..) => format!("{name} added"),
+            (name, Change::Changed, ..) => format!("{name} changed"),
+            (name, Change::Removed, ..) => format!("{name} removed"),
+        }
+    }
 }
 
 /// One image of a plan.
@@ -83,9 +127,15 @@ pub struct ImagePlan {
     pub pull: bool,
     /// Who uses it.
     pub services: Vec<ServiceName>,
+    /// What they run now: a digest, or an id where no digest is known; `None` when they do not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Compressed bytes that the pull fetches at most; `None` when there is no pull or the registry did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
-/// What would happen to a shipped file.
+/// What would happen to a shipped file or a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
@@ -113,6 +163,15 @@ pub struct OrphanPlan {
     pub container: String,
     /// The service it was.
     pub service: ServiceName,
+}
+
+/// Room for images on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Where the engine keeps them.
+    pub path: String,
+    /// Bytes that are free there.
+    pub free: u64,
 }
 
 /// The whole plan of one stack on one host.
@@ -143,6 +202,9 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// Where the project lives on the host.
     pub project_directory: String,
+    /// Room for what is to be pulled; `None` when nothing is, or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
 }
 
 impl Plan {

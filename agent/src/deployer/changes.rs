@@ -57,14 +57,12 @@ fn of_service(plan: &ServicePlan) -> Option<String> {
         Action::Start => "start",
         Action::Remove => "remove",
     };
-    let image = plan.reasons.iter().find_map(|reason| image(reason));
+    let why = plan.why();
+    let image = why.iter().find_map(|reason| image(reason));
     Some(match image {
         Some(image) => format!("{}: {image}", plan.service),
-        None if plan.reasons.is_empty() => format!("{verb} {}", plan.service),
-        None => {
-            let reasons = listed(plan.reasons.iter().cloned());
-            format!("{verb} {}: {reasons}", plan.service)
-        }
+        None if why.is_empty() => format!("{verb} {}", plan.service),
+        None => format!("{verb} {}: {}", plan.service, listed(why.into_iter())),
     })
 }
 

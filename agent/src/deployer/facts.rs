@@ -1,19 +1,19 @@
 //! Gathers what a plan or a status is made from: records, containers, images here and in their registries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{PlanId, ServiceName, StackName};
 use proto::limits::RESOLVE_TIMEOUT;
-use proto::plan::{Plan, Scope};
+use proto::plan::{Disk, Plan, Scope};
 use proto::registry::{RegistryAuth, registry_of};
 use proto::stack::ShippedFile;
 use proto::status::{ContainerStatus, StackStatus};
 
 use crate::engine::{Container, Engine, LocalImage, RemoteImage};
 use crate::planner::{self, ImageFacts, Inputs};
-use crate::store::{Applied, Stage, Store};
+use crate::store::{Applied, Revision, Stage, Store};
 
 pub(super) async fn plan(
     store: &Store,
@@ -35,9 +35,11 @@ pub(super) async fn plan(
         images
     );
     let (facts, containers) = (facts?, containers?);
-    let images = images
+    let mut images = images
         .into_iter()
         .collect::<Result<BTreeMap<_, _>, Fault>>()?;
+    let platform = format!("{}/{}", facts.os, facts.architecture);
+    let room = room(engine, &mut images, base.as_ref(), &platform, auths).await;
     planner::check_owner(applied.is_some(), stage.spec.project.as_str(), &containers)?;
     planner::plan(&Inputs {
         id: new_plan_id()?,
@@ -47,8 +49,77 @@ pub(super) async fn plan(
         on_disk: &on_disk(applied.as_ref()),
         containers: &containers,
         images: &images,
-        platform: &format!("{}/{}", facts.os, facts.architecture),
+        platform: &platform,
+        disk: room.disk,
+        layers_here: &room.layers_here,
     })
+}
+
+#[derive(Default)]
+struct Room {
+    disk: Option<Disk>,
+    layers_here: BTreeSet<String>,
+}
+
+/// How much is to be fetched, and what room there is for it. Costs nothing where all images are here.
+async fn room(
+    engine: &dyn Engine,
+    images: &mut BTreeMap<String, ImageFacts>,
+    base: Option<&Revision>,
+    platform: &str,
+    auths: &[RegistryAuth],
+) -> Room {
+    let wanted = images
+        .iter()
+        .filter_map(|(name, facts)| Some((name.clone(), facts.wanted()?.digest.clone())));
+    let wanted: Vec<(String, String)> = wanted.collect();
+    if wanted.is_empty() {
+        return Room::default();
+    }
+    let layers = join_all(
+        wanted
+            .iter()
+            .map(|(name, digest)| engine.layers(name, digest, platform, auth_of(name, auths))),
+    );
+    let (disk, layers) = tokio::join!(engine.disk(), layers);
+    for ((name, _), layers) in wanted.iter().zip(layers) {
+        if let Some(facts) = images.get_mut(name) {
+            facts.layers = layers;
+        }
+    }
+    let Ok(disk) = disk else {
+        return Room::default();
+    };
+    let all = images.values().filter_map(|facts| facts.layers.as_deref());
+    // What runs now and what comes share most of their layers as a rule; asked for only where it decides.
+    let layers_here = if planner::missing_bytes(all, &BTreeSet::new()) > disk.free {
+        layers_here(engine, base, platform, auths).await
+    } else {
+        BTreeSet::new()
+    };
+    Room {
+        disk: Some(disk),
+        layers_here,
+    }
+}
+
+async fn layers_here(
+    engine: &dyn Engine,
+    base: Option<&Revision>,
+    platform: &str,
+    auths: &[RegistryAuth],
+) -> BTreeSet<String> {
+    let pins = base.into_iter().flat_map(|base| &base.images);
+    let known = pins.filter_map(|(name, pin)| Some((name, pin.digest.as_ref()?)));
+    let layers =
+        known.map(|(name, digest)| engine.layers(name, digest, platform, auth_of(name, auths)));
+    let layers = join_all(layers).await.into_iter().flatten().flatten();
+    layers.map(|layer| layer.digest).collect()
+}
+
+fn auth_of<'a>(name: &str, auths: &'a [RegistryAuth]) -> Option<&'a RegistryAuth> {
+    let registry = registry_of(name);
+    auths.iter().find(|auth| auth.registry == registry)
 }
 
 /// What may lie in the project directory: what was laid out last, and what it was replacing if it was cut short.
@@ -70,7 +141,12 @@ async fn image_facts(
 ) -> Result<(String, ImageFacts), Fault> {
     let local = engine.image(name).await?;
     let remote = remote_image(engine, name, local.as_ref(), auths).await;
-    Ok((name.to_owned(), ImageFacts { local, remote }))
+    let facts = ImageFacts {
+        local,
+        remote,
+        layers: None,
+    };
+    Ok((name.to_owned(), facts))
 }
 
 async fn remote_image(
@@ -80,7 +156,7 @@ async fn remote_image(
     auths: &[RegistryAuth],
 ) -> Result<RemoteImage, Fault> {
     let registry = registry_of(name);
-    let auth = auths.iter().find(|auth| auth.registry == registry);
+    let auth = auth_of(name, auths);
     match tokio::time::timeout(RESOLVE_TIMEOUT, engine.remote_image(name, here, auth)).await {
         Ok(answer) => answer.map_err(Fault::from),
         Err(_) => Err(Fault::new(

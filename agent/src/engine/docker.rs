@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::{BoxStream, StreamExt as _, iter};
 use proto::id::ProjectName;
+use proto::plan::Disk;
 use proto::registry::RegistryAuth;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -16,8 +17,8 @@ use self::inspect::{Inspected, InspectedImage, Listed, Named, PROJECT_LABEL};
 use self::reference::Reference;
 use self::request::encoded;
 use super::{
-    Container, EngineError, EngineFacts, LayerProgress, LocalImage, LogRange, Nudge, Pull, RawLine,
-    RemoteImage,
+    Container, EngineError, EngineFacts, Layer, LayerProgress, LocalImage, LogRange, Nudge, Pull,
+    RawLine, RemoteImage,
 };
 
 mod api;
@@ -154,6 +155,46 @@ impl Docker {
         here.digests.contains(&exact).then(|| RemoteImage {
             digest,
             platforms: vec![format!("{}/{}", here.os, here.architecture)],
+        })
+    }
+
+    /// What an image is made of, where that is quickly told.
+    pub(super) async fn layers(
+        &self,
+        reference: &str,
+        digest: &str,
+        platform: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> Option<Vec<Layer>> {
+        let rules = self.api.rules().await.ok()?;
+        let direct = &self.direct;
+        direct
+            .layers(reference, digest, platform, auth, &rules)
+            .await
+    }
+
+    /// Room in the engine's own folder.
+    pub(super) async fn disk(&self) -> Result<Disk, EngineError> {
+        let what = "room for images";
+        let rules = self.api.rules().await;
+        let path = rules.map_err(|refusal| refusal.into_error(what))?.root;
+        let refused = |message: String| EngineError::Api {
+            what: what.to_owned(),
+            message,
+        };
+        let (there, told) = (path.clone(), refused);
+        // A file system may hang.
+        let look = tokio::task::spawn_blocking(move || rustix::fs::statvfs(there.as_str()));
+        let looked = tokio::time::timeout(QUICK, look).await;
+        let looked = looked.map_err(|_| EngineError::TimedOut {
+            what: what.to_owned(),
+            after: QUICK,
+        })?;
+        let found = looked.map_err(|error| told(error.to_string()))?;
+        let found = found.map_err(|error| refused(format!("{path}: {error}")))?;
+        Ok(Disk {
+            path,
+            free: found.f_bavail.saturating_mul(found.f_frsize),
         })
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use proto::id::ProjectName;
+use proto::plan::Disk;
 use proto::registry::RegistryAuth;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::compose::Compose;
 use super::docker::Docker;
 use super::{
-    ComposeProject, Container, Engine, EngineError, EngineFacts, LayerProgress, LocalImage,
+    ComposeProject, Container, Engine, EngineError, EngineFacts, Layer, LayerProgress, LocalImage,
     LogRange, Nudge, Pull, RawLine, RemoteImage, Resolution, Run, Up,
 };
 
@@ -80,6 +81,20 @@ impl Engine for RealEngine {
         auth: Option<&RegistryAuth>,
     ) -> Result<RemoteImage, EngineError> {
         self.docker.remote_image(reference, here, auth).await
+    }
+
+    async fn layers(
+        &self,
+        reference: &str,
+        digest: &str,
+        platform: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> Option<Vec<Layer>> {
+        self.docker.layers(reference, digest, platform, auth).await
+    }
+
+    async fn disk(&self) -> Result<Disk, EngineError> {
+        self.docker.disk().await
     }
 
     async fn pull(

@@ -102,6 +102,11 @@ impl ScriptedEngine {
         self.world().pull(reference, None, "linux/amd64")
     }
 
+    /// So many bytes are left for images.
+    pub fn leave_free(&self, bytes: u64) {
+        self.world().free = bytes;
+    }
+
     /// How containers of this image, or of this service where the image has no script, will live. Without either
     /// they run, with no healthcheck.
     pub fn behave(&self, image_or_service: &str, behaviour: Behaviour) {

@@ -1,9 +1,13 @@
 //! The images of a plan: what is here, what the registry says, what must be fetched.
 
+use std::collections::BTreeSet;
+
 use proto::fault::{Fault, FaultKind};
+use proto::id::ServiceName;
 use proto::plan::ImagePlan;
 
-use super::{Inputs, LocalImage, RemoteImage};
+use super::{Inputs, LocalImage, RemoteImage, of_service};
+use crate::engine::Layer;
 
 /// What is known of one image name.
 #[derive(Debug, Clone)]
@@ -12,6 +16,19 @@ pub struct ImageFacts {
     pub local: Option<LocalImage>,
     /// In its registry, or why that is not known.
     pub remote: Result<RemoteImage, Fault>,
+    /// What it is made of, where it must be fetched and its registry said so.
+    pub layers: Option<Vec<Layer>>,
+}
+
+impl ImageFacts {
+    /// What has to be fetched; `None` when it is here, or cannot be had.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&RemoteImage> {
+        let remote = self.remote.as_ref().ok()?;
+        let local = self.local.as_ref();
+        let here = local.is_some_and(|local| has_digest(local, &remote.digest));
+        (!here).then_some(remote)
+    }
 }
 
 pub(super) fn plan(
@@ -29,12 +46,9 @@ pub(super) fn plan(
             .collect::<Vec<_>>()
             .join(", ");
         let (digest, pull) = match (&facts.local, &facts.remote) {
-            (local, Ok(remote)) => {
+            (_, Ok(remote)) => {
                 check_platform(reference, remote, inputs.platform)?;
-                let here = local
-                    .as_ref()
-                    .is_some_and(|local| has_digest(local, &remote.digest));
-                (Some(remote.digest.clone()), !here)
+                (Some(remote.digest.clone()), facts.wanted().is_some())
             }
             (Some(local), Err(fault)) => {
                 warnings.push(format!(
@@ -49,14 +63,34 @@ pub(super) fn plan(
                 return Err(fault.clone().cause(format!("it is the image of {users}")));
             }
         };
+        let layers = facts.layers.as_ref().filter(|_| pull);
         plans.push(ImagePlan {
             reference: reference.to_owned(),
             digest,
             pull,
+            before: runs_now(inputs, &services),
+            bytes: layers.map(|layers| super::missing_bytes([layers.as_slice()], &BTreeSet::new())),
             services,
         });
     }
     Ok(plans)
+}
+
+/// The image that the first of these services that runs was made from: by its digest in the registry where the
+/// committed revision knows that, else by its id.
+fn runs_now(inputs: &Inputs<'_>, services: &[ServiceName]) -> Option<String> {
+    let mut running = services
+        .iter()
+        .flat_map(|name| of_service(inputs.containers, name));
+    let id = &running.next()?.image_id;
+    let pins = inputs
+        .base
+        .into_iter()
+        .flat_map(|base| base.images.values());
+    let known = pins
+        .filter(|pin| pin.id == *id)
+        .find_map(|pin| pin.digest.clone());
+    Some(known.unwrap_or_else(|| id.clone()))
 }
 
 fn digest_of(name: &str) -> Option<String> {

@@ -1,5 +1,6 @@
 //! What a plan says for each way in which a host can differ from a stack.
 
+mod preview;
 mod scope;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ fn service(name: &str) -> ResolvedService {
             ("environment A".to_owned(), "1".to_owned()),
         ]
         .into(),
+        shown: BTreeMap::new(),
     }
 }
 
@@ -124,6 +126,7 @@ fn image(local: bool, remote: &str) -> ImageFacts {
     ImageFacts {
         local,
         remote: Ok(remote),
+        layers: None,
     }
 }
 
@@ -133,6 +136,8 @@ struct Case {
     on_disk: Vec<ShippedFile>,
     containers: Vec<Container>,
     images: BTreeMap<String, ImageFacts>,
+    disk: Option<Disk>,
+    layers_here: BTreeSet<String>,
 }
 
 /// A host that is exactly as the stack wants it.
@@ -143,6 +148,8 @@ fn settled() -> Case {
         on_disk: stage.spec.files.clone(),
         containers: vec![container("web")],
         images: [("org/web:1".to_owned(), image(true, "sha256:one"))].into(),
+        disk: None,
+        layers_here: BTreeSet::new(),
         stage,
     }
 }
@@ -162,13 +169,15 @@ fn run_part(case: &Case, scope: &Scope) -> Result<Plan, Fault> {
         containers: &case.containers,
         images: &case.images,
         platform: "linux/amd64",
+        disk: case.disk.clone(),
+        layers_here: &case.layers_here,
     })
 }
 
 fn only(case: &Case) -> (Action, Vec<String>) {
     let plan = run(case).unwrap();
     assert!(plan.has_changes());
-    (plan.services[0].action, plan.services[0].reasons.clone())
+    (plan.services[0].action, plan.services[0].why())
 }
 
 #[test]

@@ -11,7 +11,8 @@ fn key() -> HostKey {
 
 fn read_one(service: Value) -> Result<ResolvedService, Fault> {
     let config = json!({"services": {"web": service}, "configs": {"c": {"file": "/p/conf/c.txt"}}});
-    read(&config, Path::new("/p"), &key()).map(|stack| stack.services[0].clone())
+    read(&config, Path::new("/p"), &key(), &Redactor::default())
+        .map(|stack| stack.services[0].clone())
 }
 
 #[test]
@@ -71,7 +72,9 @@ fn what_services_share_is_marked_by_kind_and_name() {
             "volumes": {"data": {"driver_opts": {"size": size}}},
             "secrets": {"token": {"file": "/p/token"}},
         });
-        read(&config, Path::new("/p"), &key).unwrap().definitions
+        read(&config, Path::new("/p"), &key, &Redactor::default())
+            .unwrap()
+            .definitions
     };
     let (small, large) = (read("1"), read("2"));
     let names: Vec<&String> = small.keys().collect();
@@ -93,6 +96,53 @@ fn staging_paths_become_project_paths() {
     );
 }
 
+#[test]
+fn what_may_be_shown_is_text_and_the_rest_a_digest() {
+    let secret =
+        proto::stack::Value::new("P".parse().unwrap(), "s3cr3t$1".to_owned(), true).unwrap();
+    let config = json!({"services": {"web": {
+        "image": "a",
+        "command": ["run", "--password", "s3cr3t$$1"],
+        "labels": {"token": "s3cr3t$$1"},
+        "environment": {"P": "s3cr3t$$1"},
+        "restart": "always",
+        "user": "s3cr3t$$1",
+        "ports": [
+            {"target": 80, "published": "8080", "host_ip": "127.0.0.1", "protocol": "tcp"},
+            {"target": 53, "protocol": "udp"},
+        ],
+        "volumes": [
+            {"type": "volume", "source": "db", "target": "/z"},
+            {"type": "bind", "source": "/p/a", "target": "/a", "read_only": true},
+            {"type": "tmpfs", "target": "/run"},
+        ],
+        "networks": {"default": null, "fixed": {"ipv4_address": "10.0.0.2"}},
+        "healthcheck": {"test": ["CMD", "login", "s3cr3t$$1"], "interval": "3s"},
+        "deploy": {"resources": {"limits": {"memory": "64"}}},
+    }}});
+    let redactor = Redactor::new(&[secret]);
+    let stack = read(&config, Path::new("/p"), &key(), &redactor).unwrap();
+    let mut shown = stack.services[0].shown.clone();
+    let test = shown.remove("healthcheck test").unwrap();
+    assert!(test.first().unwrap().starts_with("k:"), "{test:?}");
+    let texts = |name: &str| -> Vec<&str> { shown[name].iter().map(String::as_str).collect() };
+    assert_eq!(texts("ports"), ["127.0.0.1:8080:80/tcp", "53/udp"]);
+    assert_eq!(texts("volumes"), ["/p/a:/a:ro", "db:/z", "tmpfs:/run"]);
+    assert_eq!(texts("networks"), ["default", "fixed 10.0.0.2"]);
+    assert_eq!(texts("user"), ["********"]);
+    let names: Vec<&str> = shown.keys().map(String::as_str).collect();
+    let wanted = [
+        "deploy limits memory",
+        "healthcheck interval",
+        "networks",
+        "ports",
+        "restart",
+        "user",
+        "volumes",
+    ];
+    assert_eq!(names, wanted);
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -102,7 +152,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     ];
     leaf.prop_recursive(4, 48, 6, |inner| {
         let keys =
-            "(services|image|volumes|source|type|healthcheck|retries|environment|[a-z]{1,4})";
+            "(services|image|volumes|ports|networks|source|target|type|healthcheck|retries|environment|[a-z]{1,4})";
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
             prop::collection::btree_map(keys, inner, 0..5)
@@ -115,8 +165,8 @@ proptest! {
     #[test]
     fn no_configuration_panics(config in any_json()) {
         let key = key();
-        drop(read(&config, Path::new("/p"), &key));
+        drop(read(&config, Path::new("/p"), &key, &Redactor::default()));
         let wrapped = json!({"services": {"web": config}});
-        drop(read(&wrapped, Path::new("/p"), &key));
+        drop(read(&wrapped, Path::new("/p"), &key, &Redactor::default()));
     }
 }

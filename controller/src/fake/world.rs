@@ -81,12 +81,14 @@ pub(crate) fn plan_of(action: Action) -> Plan {
             action,
             reasons: Vec::new(),
             replicas: 1,
+            fields: Vec::new(),
         }],
         images: Vec::new(),
         files: Vec::new(),
         orphans: Vec::new(),
         warnings: Vec::new(),
         project_directory: "/srv/opq".to_owned(),
+        disk: None,
     }
 }
 

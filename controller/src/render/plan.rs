@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use proto::fault::Fault;
 use proto::id::ServiceName;
-use proto::plan::{Action, Change, ImagePlan, Part, Plan, ServicePlan};
+use proto::plan::{Action, Change, FieldChange, ImagePlan, Part, Plan, ServicePlan};
 use serde::Serialize;
 
 use super::words;
 use crate::event::Place;
 use crate::terminal::{Line, Tone};
+
+/// Names of settings are lined up to this width.
+const NAME_WIDTH: usize = 32;
 
 /// The plan of one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -151,13 +154,41 @@ fn service(one: &ServicePlan, width: usize) -> Vec<Line> {
         .toned(tone, format!("  {sign} {word:9} "))
         .text(format!("{:width$}", name(one)));
     let column = first.width() + 2;
-    let mut reasons = one.reasons.iter();
-    let mut lines = vec![match reasons.next() {
-        Some(reason) => first.text("  ").text(reason),
+    let mut why = why(one).into_iter();
+    let mut lines = vec![match why.next() {
+        Some(reason) => first.text("  ").append(reason),
         None => first,
     }];
-    lines.extend(reasons.map(|reason| Line::new().pad_to(column).text(reason)));
+    lines.extend(why.map(|reason| Line::new().pad_to(column).append(reason)));
     lines
+}
+
+/// Settings with what they were and would be, then what else is a reason.
+fn why(one: &ServicePlan) -> Vec<Line> {
+    let names = one.fields.iter().map(|field| field.name.chars().count());
+    let width = names.max().unwrap_or(0).min(NAME_WIDTH);
+    let fields = one.fields.iter().map(|field| setting(field, width));
+    let reasons = one.reasons.iter().map(|reason| Line::new().text(reason));
+    fields.chain(reasons).collect()
+}
+
+fn setting(field: &FieldChange, width: usize) -> Line {
+    let (sign, tone) = match field.change {
+        Change::Added => ("+", Tone::Good),
+        Change::Changed => ("~", Tone::Warn),
+        Change::Removed => ("-", Tone::Bad),
+    };
+    let line = Line::new()
+        .toned(tone, format!("{sign} "))
+        .text(format!("{:width$}  ", field.name));
+    match (&field.before, &field.after) {
+        (Some(before), Some(after)) => line
+            .toned(Tone::Faint, before)
+            .toned(Tone::Faint, " -> ")
+            .text(after),
+        (Some(one), None) | (None, Some(one)) => line.text(one),
+        (None, None) => line,
+    }
 }
 
 fn images(plan: &Plan) -> Vec<Line> {
@@ -183,19 +214,29 @@ fn image_line(image: &ImagePlan, width: usize) -> Line {
     } else {
         ("unsure", Tone::Warn)
     };
-    let digest = image
-        .digest
-        .as_deref()
-        .map(words::digest)
-        .unwrap_or("the registry did not say what it is now");
     let services: Vec<&str> = image.services.iter().map(|one| one.as_str()).collect();
-    Line::new()
+    let line = Line::new()
         .toned(tone, format!("  ↓ {word:9} "))
         .text(format!("{:width$}  ", image.reference))
-        .toned(
-            Tone::Faint,
-            format!("{digest}  for {}", services.join(", ")),
-        )
+        .toned(Tone::Faint, digests(image));
+    let line = match image.bytes {
+        Some(bytes) => line.text(format!("  at most {}", words::size(bytes))),
+        None => line,
+    };
+    line.toned(Tone::Faint, format!("  for {}", services.join(", ")))
+}
+
+/// What runs now beside what would.
+fn digests(image: &ImagePlan) -> String {
+    let before = image.before.as_deref().map(words::digest);
+    let after = image.digest.as_deref().map(words::digest);
+    match (before, after) {
+        (_, None) => "the registry did not say what it is now".to_owned(),
+        (Some(before), Some(after)) if image.pull && before != after => {
+            format!("{before} -> {after}")
+        }
+        (_, Some(after)) => after.to_owned(),
+    }
 }
 
 fn files(plan: &Plan) -> Vec<Line> {
@@ -251,6 +292,8 @@ fn total(view: &PlanView) -> Line {
         (count > 0).then(|| format!("{count} to {word}"))
     };
     let pulls = plan.images.iter().filter(|image| image.pull).count();
+    let free = plan.disk.as_ref().filter(|_| pulls > 0);
+    let room = free.map(|disk| format!(" ({} free)", words::size(disk.free)));
     let removed = if view.remove_orphans {
         plan.orphans.len()
     } else {
@@ -261,7 +304,7 @@ fn total(view: &PlanView) -> Line {
         services(Action::Recreate, "recreate"),
         services(Action::Start, "start"),
         services(Action::Remove, "remove"),
-        (pulls > 0).then(|| words::count(pulls, "image") + " to pull"),
+        (pulls > 0).then(|| words::count(pulls, "image") + " to pull" + &room.unwrap_or_default()),
         (!plan.files.is_empty()).then(|| words::count(plan.files.len(), "file")),
         (removed > 0).then(|| words::count(removed, "orphan") + " to remove"),
     ];

@@ -4,7 +4,9 @@ use proto::event::ContainerState;
 use proto::event::Health;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{PlanId, RevisionId};
-use proto::plan::{Action, Change, FilePlan, ImagePlan, OrphanPlan, Part, Plan, ServicePlan};
+use proto::plan::{
+    Action, Change, Disk, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan, ServicePlan,
+};
 use proto::status::{ContainerStatus, StackStatus};
 
 use super::plan::{PlanView, changes};
@@ -117,6 +119,42 @@ fn service(name: &str, action: Action, reasons: &[&str]) -> ServicePlan {
         action,
         reasons: reasons.iter().map(ToString::to_string).collect(),
         replicas: if name == "worker" { 3 } else { 1 },
+        fields: Vec::new(),
+    }
+}
+
+fn field(name: &str, before: &str, after: &str) -> FieldChange {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    FieldChange {
+        name: name.to_owned(),
+        change: match (before, after) {
+            ("", _) => Change::Added,
+            (_, "") => Change::Removed,
+            _ => Change::Changed,
+        },
+        before: text(before),
+        after: text(after),
+    }
+}
+
+fn mauka() -> ServicePlan {
+    ServicePlan {
+        fields: vec![
+            field(
+                "image",
+                "openpowerquality/mauka:1.12.0",
+                "openpowerquality/mauka:1.12.1",
+            ),
+            field("environment DB_URL", "k:1f3a9c", "k:77b0e2"),
+            field("ports", "127.0.0.1:8080:80/tcp", ""),
+            field("ports", "", "8443:443/tcp"),
+            field("command", "", "k:0a12f4"),
+        ],
+        ..service(
+            "mauka",
+            Action::Recreate,
+            &["mounted file data/mauka.json changed"],
+        )
     }
 }
 
@@ -129,14 +167,7 @@ fn plan() -> Plan {
         part: None,
         expires_in: 3600,
         services: vec![
-            service(
-                "mauka",
-                Action::Recreate,
-                &[
-                    "image openpowerquality/mauka:1.12.0 -> 1.12.1",
-                    "its file data/mauka.json changed",
-                ],
-            ),
+            mauka(),
             service("worker", Action::Create, &["is new in the stack"]),
             service("certbot", Action::Start, &["exists, but does not run"]),
             service("mongo", Action::Keep, &[]),
@@ -148,12 +179,16 @@ fn plan() -> Plan {
                 digest: Some("sha256:3c64a2f29066".to_owned()),
                 pull: true,
                 services: vec!["mauka".parse().unwrap(), "worker".parse().unwrap()],
+                before: Some("sha256:99aa71c0ffee".to_owned()),
+                bytes: Some(48_300_000),
             },
             ImagePlan {
                 reference: "mongo:4".to_owned(),
                 digest: None,
                 pull: false,
                 services: vec!["mongo".parse().unwrap()],
+                before: None,
+                bytes: None,
             },
         ],
         files: vec![FilePlan {
@@ -166,6 +201,10 @@ fn plan() -> Plan {
         }],
         warnings: vec!["DB_PASSWORD is set in this shell but was not taken".to_owned()],
         project_directory: "/srv/opq".to_owned(),
+        disk: Some(Disk {
+            path: "/var/lib/docker".to_owned(),
+            free: 12_400_000_000,
+        }),
     }
 }
 
@@ -307,4 +346,20 @@ fn status_is_a_block_for_each_stack() {
 #[test]
 fn status_has_a_stable_json_form() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&hosts()[..1]).unwrap());
+}
+
+#[test]
+fn bytes_are_shown_in_round_figures() {
+    for (bytes, shown) in [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9999, "9.9 kB"),
+        (10_000, "10 kB"),
+        (48_300_000, "48 MB"),
+        (1_440_000_000, "1.4 GB"),
+        (u64::MAX, "18446 PB"),
+    ] {
+        assert_eq!(words::size(bytes), shown);
+    }
 }

@@ -41,6 +41,25 @@ pub(super) fn digest(digest: &str) -> &str {
     digest.get(..SHOWN).unwrap_or(digest)
 }
 
+/// Bytes in round figures, as `docker images` has them: `1.4 GB`.
+pub(super) fn size(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = bytes / 100;
+    let mut units = ["kB", "MB", "GB", "TB", "PB"].into_iter().peekable();
+    while let Some(unit) = units.next() {
+        if tenths < 10_000 || units.peek().is_none() {
+            return match tenths {
+                ..100 => format!("{}.{} {unit}", tenths / 10, tenths % 10),
+                _ => format!("{} {unit}", tenths / 10),
+            };
+        }
+        tenths /= 1000;
+    }
+    String::new()
+}
+
 pub(super) fn phase(phase: LayerPhase) -> &'static str {
     match phase {
         LayerPhase::Waiting => "waiting",

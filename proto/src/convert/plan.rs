@@ -7,7 +7,8 @@ use super::{
 };
 use crate::id::ServiceName;
 use crate::plan::{
-    Action, Change, FilePlan, ImagePlan, OrphanPlan, Part, Plan, Scope, ServicePlan,
+    Action, Change, Disk, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan, Scope,
+    ServicePlan,
 };
 
 enum_map!("action", Action, wire::Action, {
@@ -39,6 +40,7 @@ impl From<Plan> for wire::Plan {
             warnings,
             project_directory,
             part,
+            disk,
         } = plan;
         Self {
             plan: id.to_string(),
@@ -53,6 +55,7 @@ impl From<Plan> for wire::Plan {
             warnings,
             project_directory,
             part: part.map(Into::into),
+            disk: disk.map(Into::into),
         }
     }
 }
@@ -73,6 +76,7 @@ impl TryFrom<wire::Plan> for Plan {
             warnings,
             project_directory,
             part,
+            disk,
         } = message;
         Ok(Self {
             id: parse(&plan)?,
@@ -87,7 +91,22 @@ impl TryFrom<wire::Plan> for Plan {
             warnings,
             project_directory,
             part: part.map(TryInto::try_into).transpose()?,
+            disk: disk.map(Into::into),
         })
+    }
+}
+
+impl From<Disk> for wire::Disk {
+    fn from(disk: Disk) -> Self {
+        let Disk { path, free } = disk;
+        Self { path, free }
+    }
+}
+
+impl From<wire::Disk> for Disk {
+    fn from(message: wire::Disk) -> Self {
+        let wire::Disk { path, free } = message;
+        Self { path, free }
     }
 }
 
@@ -152,6 +171,7 @@ impl From<ServicePlan> for wire::ServicePlan {
             action,
             reasons,
             replicas,
+            fields,
         } = plan;
         let action = wire::Action::from(action).into();
         Self {
@@ -159,6 +179,7 @@ impl From<ServicePlan> for wire::ServicePlan {
             action,
             reasons,
             replicas,
+            fields: fields.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -171,6 +192,7 @@ impl TryFrom<wire::ServicePlan> for ServicePlan {
             action,
             reasons,
             replicas,
+            fields,
         } = message;
         let action = Action::from_number(action)?;
         Ok(Self {
@@ -178,6 +200,42 @@ impl TryFrom<wire::ServicePlan> for ServicePlan {
             action,
             reasons,
             replicas,
+            fields: into_all(fields)?,
+        })
+    }
+}
+
+impl From<FieldChange> for wire::FieldChange {
+    fn from(field: FieldChange) -> Self {
+        let FieldChange {
+            name,
+            change,
+            before,
+            after,
+        } = field;
+        Self {
+            name,
+            change: wire::Change::from(change).into(),
+            before,
+            after,
+        }
+    }
+}
+
+impl TryFrom<wire::FieldChange> for FieldChange {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::FieldChange) -> Result<Self, InvalidMessage> {
+        let wire::FieldChange {
+            name,
+            change,
+            before,
+            after,
+        } = message;
+        Ok(Self {
+            name,
+            change: Change::from_number(change)?,
+            before,
+            after,
         })
     }
 }
@@ -189,12 +247,16 @@ impl From<ImagePlan> for wire::ImagePlan {
             digest,
             pull,
             services,
+            before,
+            bytes,
         } = plan;
         Self {
             reference,
             digest: digest.unwrap_or_default(),
             pull,
             services: texts(services),
+            before: before.unwrap_or_default(),
+            bytes,
         }
     }
 }
@@ -207,13 +269,17 @@ impl TryFrom<wire::ImagePlan> for ImagePlan {
             digest,
             pull,
             services,
+            before,
+            bytes,
         } = message;
-        let digest = (!digest.is_empty()).then_some(digest);
+        let named = |text: String| (!text.is_empty()).then_some(text);
         Ok(Self {
             reference,
-            digest,
+            digest: named(digest),
             pull,
             services: parse_all(services)?,
+            before: named(before),
+            bytes,
         })
     }
 }

@@ -8,7 +8,10 @@ use super::*;
 use crate::event::{Event, EventKind, LayerPhase, Outcome, State};
 use crate::fault::{Fault, FaultKind};
 use crate::id::{BlobId, DeployId, PlanId, ServiceName};
-use crate::plan::{Part, Plan, Scope};
+use crate::plan::{
+    Action, Change, Disk, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan, Scope,
+    ServicePlan,
+};
 use crate::stack::{ShippedFile, StackSpec, Value};
 
 fn spec() -> StackSpec {
@@ -92,7 +95,108 @@ fn plan(part: Option<Part>) -> Plan {
         orphans: Vec::new(),
         warnings: Vec::new(),
         project_directory: "/p".to_owned(),
+        disk: None,
     }
+}
+
+fn name() -> impl Strategy<Value = ServiceName> {
+    "[a-z][a-z0-9_.-]{0,8}".prop_map(|name| name.parse().unwrap())
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        Just(Change::Added),
+        Just(Change::Changed),
+        Just(Change::Removed)
+    ]
+}
+
+fn any_field() -> impl Strategy<Value = FieldChange> {
+    let text = || prop::option::of(".{0,12}");
+    (".{1,12}", any_change(), text(), text()).prop_map(|(name, change, before, after)| {
+        FieldChange {
+            name,
+            change,
+            before,
+            after,
+        }
+    })
+}
+
+fn any_service() -> impl Strategy<Value = ServicePlan> {
+    let action = prop_oneof![
+        Just(Action::Create),
+        Just(Action::Recreate),
+        Just(Action::Start),
+        Just(Action::Keep),
+        Just(Action::Remove),
+    ];
+    let reasons = prop::collection::vec(".{0,12}", 0..3);
+    let fields = prop::collection::vec(any_field(), 0..4);
+    (name(), action, reasons, any::<u32>(), fields).prop_map(
+        |(service, action, reasons, replicas, fields)| ServicePlan {
+            service,
+            action,
+            reasons,
+            replicas,
+            fields,
+        },
+    )
+}
+
+fn any_image() -> impl Strategy<Value = ImagePlan> {
+    let digest = || prop::option::of("sha256:[0-9a-f]{8}");
+    let services = prop::collection::vec(name(), 0..3);
+    let bytes = prop::option::of(any::<u64>());
+    (
+        "[a-z:]{1,9}",
+        digest(),
+        any::<bool>(),
+        services,
+        digest(),
+        bytes,
+    )
+        .prop_map(
+            |(reference, digest, pull, services, before, bytes)| ImagePlan {
+                reference,
+                digest,
+                pull,
+                services,
+                before,
+                bytes,
+            },
+        )
+}
+
+fn any_plan() -> impl Strategy<Value = Plan> {
+    let file = ("[a-z]{1,8}", any_change()).prop_map(|(path, change)| FilePlan {
+        path: path.parse().unwrap(),
+        change,
+    });
+    let orphan =
+        ("[a-z-]{1,8}", name()).prop_map(|(container, service)| OrphanPlan { container, service });
+    let disk = ("/[a-z]{0,8}", any::<u64>()).prop_map(|(path, free)| Disk { path, free });
+    let part = (names(), names()).prop_map(|(named, needed)| Part { named, needed });
+    (
+        prop::option::of(part),
+        prop::collection::vec(any_service(), 0..4),
+        prop::collection::vec(any_image(), 0..3),
+        prop::collection::vec(file, 0..3),
+        prop::collection::vec(orphan, 0..3),
+        prop::collection::vec(".{0,20}", 0..3),
+        prop::option::of(disk),
+    )
+        .prop_map(
+            |(part, services, images, files, orphans, warnings, disk)| Plan {
+                services,
+                images,
+                files,
+                orphans,
+                warnings,
+                disk,
+                ..plan(part)
+            },
+        )
 }
 
 proptest! {
@@ -103,10 +207,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_plan_is_about_survives_the_wire(
-        part in prop::option::of((names(), names()).prop_map(|(named, needed)| Part { named, needed })),
-    ) {
-        let plan = plan(part);
+    fn a_plan_survives_the_wire(plan in any_plan()) {
         prop_assert_eq!(Plan::try_from(wire::Plan::from(plan.clone())), Ok(plan));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent::engine::intake::{compose, docker};
 use agent::engine::{Engine as _, EngineError, EngineSettings, Pull, RealEngine};
 use agent::hostkey::HostKey;
+use agent::redact::Redactor;
 use agent::resolved::{self, ResolvedStack};
 use proto::fault::Fault;
 use proto::path::RelPath;
@@ -36,7 +37,7 @@ pub(super) fn compose_config(bytes: &[u8]) {
     let once = config.clone();
     resolved::rewrite_prefix(&mut config, from, to);
     assert_eq!(config, once, "a path was rewritten twice");
-    match resolved::read(&config, to, &key()) {
+    match resolved::read(&config, to, &key(), &Redactor::default()) {
         Ok(stack) => check_stack(&stack, &config),
         Err(fault) => check_fault(&fault),
     }

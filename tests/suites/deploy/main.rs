@@ -11,6 +11,7 @@ mod hosts;
 mod identities;
 mod leaving;
 mod one_service;
+mod preview;
 mod raw;
 mod several_hosts;
 mod strangers;

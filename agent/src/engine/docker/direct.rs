@@ -1,6 +1,7 @@
-//! Asks a registry itself whether a name still means what is here: one request, where the engine makes five.
+//! Asks a registry itself whether a name still means what is here: one request, where the engine makes five; and how
+//! large an image is, which the engine does not tell.
 //!
-//! It only ever confirms. Whatever is new, refused, slow, or reached in a way that the engine is configured for, is
+//! It only ever confirms and counts. Whatever is new, refused, slow, or reached in a way that the engine is configured for, is
 //! left to the engine, whose word counts. A `HEAD` is also free where registries count pulls.
 
 use std::path::Path;
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -21,14 +23,18 @@ use self::challenge::Challenge;
 use self::place::Place;
 pub(super) use self::place::Rules;
 use super::reference::Reference;
+use crate::engine::Layer;
 
 mod challenge;
+mod manifest;
 mod place;
 #[cfg(test)]
 mod tests;
 
 /// The engine still has time within the deadline of a plan.
 const DEADLINE: Duration = Duration::from_millis(1500);
+/// Nobody waits longer to know how large something is.
+const LAYERS_DEADLINE: Duration = Duration::from_secs(3);
 /// The images of one plan share connections; none is held while the agent is at rest.
 const IDLE: Duration = Duration::from_secs(5);
 const TOKEN_BYTES: usize = 64 * 1024;
@@ -38,6 +44,7 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json";
 
+type Answer = Response<BoxBody<Bytes, String>>;
 type Http = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// The way to registries that needs no engine.
@@ -55,18 +62,48 @@ impl Direct {
         auth: Option<&RegistryAuth>,
         rules: &Rules,
     ) -> Option<String> {
+        let reference = Reference::parse(reference);
+        if reference.digest.is_some() {
+            return None;
+        }
+        let place = Place::of(&reference, rules)?;
+        let address = place.manifest();
+        let mut visit = self.visit(&place, auth).await?;
+        let asked = tokio::time::timeout(DEADLINE, visit.ask(Method::HEAD, &address));
+        told(&asked.await.ok()??.into_parts().0)
+    }
+
+    /// The layers of an image that the registry has, if it says so at once.
+    pub(super) async fn layers(
+        &self,
+        reference: &str,
+        digest: &str,
+        platform: &str,
+        auth: Option<&RegistryAuth>,
+        rules: &Rules,
+    ) -> Option<Vec<Layer>> {
         let place = Place::of(&Reference::parse(reference), rules)?;
+        let visit = self.visit(&place, auth).await?;
+        let asked = manifest::layers(visit, &place, digest, platform);
+        tokio::time::timeout(LAYERS_DEADLINE, asked).await.ok()?
+    }
+
+    async fn visit<'a>(
+        &'a self,
+        place: &Place,
+        auth: Option<&'a RegistryAuth>,
+    ) -> Option<Visit<'a>> {
         // Certificates of a registry's own are the engine's to know.
         if Path::new("/etc/docker/certs.d").join(&place.host).exists() {
             return None;
         }
-        let http = self
-            .http
-            .get_or_init(|| async { connect() })
-            .await
-            .as_ref()?;
-        let asked = tokio::time::timeout(DEADLINE, ask(http, &place, auth));
-        asked.await.ok().flatten()
+        let http = self.http.get_or_init(|| async { connect() }).await;
+        Some(Visit {
+            http: http.as_ref()?,
+            scheme: place.scheme,
+            auth,
+            login: None,
+        })
     }
 }
 
@@ -85,37 +122,51 @@ fn connect() -> Option<Http> {
     Some(client)
 }
 
-async fn ask(http: &Http, place: &Place, auth: Option<&RegistryAuth>) -> Option<String> {
-    let first = head(http, place, None).await?;
-    if first.status != StatusCode::UNAUTHORIZED {
-        return told(&first);
-    }
-    let challenge = first.headers.get(header::WWW_AUTHENTICATE)?;
-    let login = match Challenge::parse(challenge.to_str().ok()?)? {
-        Challenge::Basic => basic(auth?)?,
-        Challenge::Bearer(realm) => {
-            // A login goes nowhere in the clear that it would not have gone anyway.
-            if place.scheme == "https" && !realm.starts_with("https://") {
-                return None;
-            }
-            let login = match auth {
-                Some(auth) => Some(basic(auth)?),
-                None => None,
-            };
-            format!("Bearer {}", token(http, &realm, login).await?)
-        }
-    };
-    told(&head(http, place, Some(login)).await?)
+/// Some requests to one registry, which logs in where it is asked to.
+struct Visit<'a> {
+    http: &'a Http,
+    scheme: &'static str,
+    auth: Option<&'a RegistryAuth>,
+    login: Option<String>,
 }
 
-async fn head(http: &Http, place: &Place, login: Option<String>) -> Option<Parts> {
-    let mut request = Request::head(place.manifest()).header(header::ACCEPT, ACCEPT);
-    if let Some(login) = login {
-        request = request.header(header::AUTHORIZATION, login);
+impl Visit<'_> {
+    async fn ask(&mut self, method: Method, address: &str) -> Option<Answer> {
+        let first = self.send(method.clone(), address).await?;
+        if first.status() != StatusCode::UNAUTHORIZED || self.login.is_some() {
+            return Some(first);
+        }
+        let challenge = first.headers().get(header::WWW_AUTHENTICATE)?;
+        let login = match Challenge::parse(challenge.to_str().ok()?)? {
+            Challenge::Basic => basic(self.auth?)?,
+            Challenge::Bearer(realm) => {
+                // A login goes nowhere in the clear that it would not have gone anyway.
+                if self.scheme == "https" && !realm.starts_with("https://") {
+                    return None;
+                }
+                let login = match self.auth {
+                    Some(auth) => Some(basic(auth)?),
+                    None => None,
+                };
+                format!("Bearer {}", token(self.http, &realm, login).await?)
+            }
+        };
+        self.login = Some(login);
+        self.send(method, address).await
     }
-    let answer = http.request(request.body(Empty::new()).ok()?).await.ok()?;
-    // Nothing follows the answer to a HEAD.
-    Some(answer.into_parts().0)
+
+    async fn send(&self, method: Method, address: &str) -> Option<Answer> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(address)
+            .header(header::ACCEPT, ACCEPT);
+        if let Some(login) = &self.login {
+            request = request.header(header::AUTHORIZATION, login);
+        }
+        let asked = self.http.request(request.body(Empty::new()).ok()?);
+        let answer = asked.await.ok()?;
+        Some(answer.map(|body| body.map_err(|error| error.to_string()).boxed()))
+    }
 }
 
 fn told(answer: &Parts) -> Option<String> {

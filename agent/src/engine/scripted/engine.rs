@@ -5,6 +5,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, unfold};
 use proto::event::LayerPhase;
 use proto::id::ProjectName;
+use proto::plan::Disk;
 use proto::registry::RegistryAuth;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Method, ScriptedEngine, config};
 use crate::engine::{
-    ComposeProject, Container, Engine, EngineError, EngineFacts, LayerProgress, LocalImage,
+    ComposeProject, Container, Engine, EngineError, EngineFacts, Layer, LayerProgress, LocalImage,
     LogRange, Nudge, Pull, RawLine, RemoteImage, Resolution, Run, Up,
 };
 
@@ -65,6 +66,28 @@ impl Engine for ScriptedEngine {
         self.enter(Method::RemoteImage, format!("{reference}{login}"))
             .await?;
         self.world().remote(reference)
+    }
+
+    async fn layers(
+        &self,
+        _reference: &str,
+        digest: &str,
+        _platform: &str,
+        _auth: Option<&RegistryAuth>,
+    ) -> Option<Vec<Layer>> {
+        self.enter(Method::Layers, digest).await.ok()?;
+        Some(vec![Layer {
+            digest: digest.to_owned(),
+            bytes: 1024,
+        }])
+    }
+
+    async fn disk(&self) -> Result<Disk, EngineError> {
+        self.enter(Method::Disk, "").await?;
+        Ok(Disk {
+            path: "/var/lib/docker".to_owned(),
+            free: self.world().free,
+        })
     }
 
     async fn pull(

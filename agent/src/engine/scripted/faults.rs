@@ -21,6 +21,10 @@ pub enum Method {
     Image,
     /// `remote_image`.
     RemoteImage,
+    /// `layers`.
+    Layers,
+    /// `disk`.
+    Disk,
     /// `pull`.
     Pull,
     /// `up`.

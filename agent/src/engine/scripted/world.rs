@@ -24,6 +24,8 @@ const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 pub(super) struct World {
     /// By image or by service.
     pub(super) behaviours: HashMap<String, Behaviour>,
+    /// Bytes of room for images.
+    pub(super) free: u64,
     /// How old the host was when this process first looked at it; a fork goes on from there.
     past: Duration,
     seen_first: OnceLock<Instant>,
@@ -67,6 +69,7 @@ impl World {
     pub(super) fn new() -> Self {
         Self {
             behaviours: HashMap::new(),
+            free: 1 << 40,
             past: Duration::ZERO,
             seen_first: OnceLock::new(),
             made: 0,

@@ -35,6 +35,8 @@ fn all_changed() -> Case {
         base,
         on_disk: stage.spec.files.clone(),
         containers: ["view", "api", "db", "mauka"].map(container).into(),
+        disk: None,
+        layers_here: BTreeSet::new(),
         stage,
     }
 }

@@ -20,6 +20,7 @@ fn service(replicas: u32, restart: Restart) -> ResolvedService {
         mounts: BTreeSet::new(),
         depends_on: BTreeSet::new(),
         marks: BTreeMap::new(),
+        shown: BTreeMap::new(),
     }
 }
 

@@ -7,13 +7,16 @@ use serde::Deserialize;
 
 use crate::engine::docker::reference::Reference;
 
-/// What the engine's configuration says of registries: `GET /info`.
+/// What the engine's configuration says of registries, and of its own folder: `GET /info`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(in crate::engine::docker) struct Rules {
     http_proxy: String,
     https_proxy: String,
     registry_config: RegistryConfig,
+    /// Where the engine keeps its images.
+    #[serde(rename = "DockerRootDir")]
+    pub(in crate::engine::docker) root: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -74,7 +77,7 @@ impl Place {
     /// `None` where the engine goes another way than straight ahead, or where there is nothing to ask.
     pub(super) fn of(reference: &Reference<'_>, rules: &Rules) -> Option<Self> {
         let proxied = !rules.http_proxy.is_empty() || !rules.https_proxy.is_empty();
-        if proxied || reference.digest.is_some() {
+        if proxied {
             return None;
         }
         let config = &rules.registry_config;
@@ -112,15 +115,17 @@ impl Place {
         })
     }
 
-    /// The address of the manifest.
+    /// The address of the manifest that the name's tag stands for.
     pub(super) fn manifest(&self) -> String {
+        self.manifest_of(&self.tag)
+    }
+
+    /// The address of the manifest of a tag or digest beside it.
+    pub(super) fn manifest_of(&self, which: &str) -> String {
         let Self {
-            scheme,
-            host,
-            path,
-            tag,
+            scheme, host, path, ..
         } = self;
-        format!("{scheme}://{host}/v2/{path}/manifests/{tag}")
+        format!("{scheme}://{host}/v2/{path}/manifests/{which}")
     }
 }
 
@@ -164,7 +169,6 @@ mod tests {
         ] {
             assert_eq!(manifest(name, &plain).as_deref(), Some(wanted), "{name}");
         }
-        assert_eq!(manifest("a@sha256:00", &plain), None);
     }
 
     #[test]

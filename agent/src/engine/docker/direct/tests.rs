@@ -41,10 +41,20 @@ impl Registry {
     }
 
     async fn digest(&self, auth: Option<&RegistryAuth>) -> Option<String> {
-        let rules = r#"{"RegistryConfig":{"InsecureRegistryCIDRs":["127.0.0.0/8"]}}"#;
-        let rules: Rules = serde_json::from_str(rules).unwrap();
-        Direct::default().digest(&self.name, auth, &rules).await
+        Direct::default().digest(&self.name, auth, &rules()).await
     }
+
+    async fn layers(&self, digest: &str, auth: Option<&RegistryAuth>) -> Option<Vec<Layer>> {
+        let direct = Direct::default();
+        direct
+            .layers(&self.name, digest, "linux/amd64", auth, &rules())
+            .await
+    }
+}
+
+fn rules() -> Rules {
+    let rules = r#"{"RegistryConfig":{"InsecureRegistryCIDRs":["127.0.0.0/8"]}}"#;
+    serde_json::from_str(rules).unwrap()
 }
 
 async fn answer(mut stream: TcpStream, script: Script, host: &str, seen: &Mutex<Vec<String>>) {
@@ -145,4 +155,32 @@ async fn a_silent_registry_is_not_waited_for() {
     let rules = r#"{"RegistryConfig":{"InsecureRegistryCIDRs":["127.0.0.0/8"]}}"#;
     let rules: Rules = serde_json::from_str(rules).unwrap();
     assert_eq!(Direct::default().digest(&name, None, &rules).await, None);
+}
+
+fn document(body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+}
+
+#[tokio::test]
+async fn the_layers_are_those_of_the_platform() {
+    let registry = Registry::start(|first, login, _| match (first, login) {
+        (_, "") => wants("Basic realm=\"lab\""),
+        ("GET /v2/org/a/manifests/sha256:index HTTP/1.1", _) => document(
+            r#"{"manifests":[{"digest":"sha256:one","size":9,"platform":{"os":"linux","architecture":"amd64"}}]}"#,
+        ),
+        ("GET /v2/org/a/manifests/sha256:one HTTP/1.1", _) => {
+            document(r#"{"layers":[{"digest":"sha256:x","size":7},{"digest":"sha256:y","size":5}]}"#)
+        }
+        _ => "HTTP/1.1 404 X\r\nConnection: close\r\n\r\n".to_owned(),
+    })
+    .await;
+    let layers = registry.layers("sha256:index", Some(&ana())).await.unwrap();
+    let layers: Vec<(&str, u64)> = layers
+        .iter()
+        .map(|it| (it.digest.as_str(), it.bytes))
+        .collect();
+    assert_eq!(layers, [("sha256:x", 7), ("sha256:y", 5)]);
+    assert_eq!(registry.layers("sha256:other", Some(&ana())).await, None);
+    assert_eq!(registry.layers("sha256:index", None).await, None);
 }
