@@ -74,6 +74,8 @@ pub struct Site {
     pub upload: Option<(u64, u64)>,
     /// What a deploy would do.
     pub plan: Option<Box<Plan>>,
+    /// What Compose has printed last, while it runs.
+    pub compose: Option<String>,
     /// Images by first mention.
     pub images: Vec<Image>,
     /// Containers by name.
@@ -99,6 +101,7 @@ impl Site {
             waits_for: None,
             upload: None,
             plan: None,
+            compose: None,
             images: Vec::new(),
             containers: BTreeMap::new(),
             end: None,
@@ -170,7 +173,11 @@ impl Site {
                 self.deploy = Some(*deploy);
                 self.state = Some(State::Received);
             }
-            EventKind::StateEntered { state } => self.state = Some(*state),
+            EventKind::StateEntered { state } => {
+                self.state = Some(*state);
+                self.compose = None;
+            }
+            EventKind::ComposeLine { text } => self.compose = Some(text.clone()),
             EventKind::PullStarted { image } => {
                 self.image(image);
             }
@@ -189,8 +196,7 @@ impl Site {
                 }
             }
             EventKind::ServiceState { .. } => self.apply_container(kind),
-            EventKind::ComposeLine { .. }
-            | EventKind::Warning { .. }
+            EventKind::Warning { .. }
             | EventKind::ConfirmWanted { .. }
             | EventKind::Confirmed { .. } => {}
             EventKind::Finished {

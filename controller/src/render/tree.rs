@@ -54,6 +54,8 @@ fn detailed(board: &Board, frame: &Frame<'_>, detail: Detail) -> Vec<Line> {
                 image_rows(image, detail, &mut rows);
             }
             rows.extend(container_rows(site));
+            let compose = site.compose.iter();
+            rows.extend(compose.map(|text| Line::from("    ").toned(Tone::Faint, text.trim())));
         }
     }
     rows
