@@ -144,5 +144,48 @@ fn row(one: &ContainerStatus, cells: &[String; 4], widths: &[usize; 4]) -> Line 
         .text(format!(" {name:name_width$}  "))
         .toned(tone, format!("{state:state_width$}"))
         .text(format!("  {up:>up_width$}  {image:image_width$}  "))
-        .toned(Tone::Faint, one.ports.join(", "))
+        .toned(Tone::Faint, ports(&one.ports).join(", "))
+}
+
+/// As docker spells them, but a port that is open on every address of both families is one: `8080->80/tcp`.
+fn ports(ports: &[String]) -> Vec<String> {
+    let everywhere = |port: &str| {
+        let [four, six] = ["0.0.0.0", "[::]"].map(|any| format!("{any}:{port}"));
+        ports.contains(&four) && ports.contains(&six)
+    };
+    let shown = ports.iter().filter_map(|port| {
+        if let Some(rest) = port
+            .strip_prefix("0.0.0.0:")
+            .filter(|rest| everywhere(rest))
+        {
+            return Some(rest.to_owned());
+        }
+        let twin = port.strip_prefix("[::]:").is_some_and(everywhere);
+        (!twin).then(|| port.clone())
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_open_on_both_families_is_shown_once() {
+        let all = [
+            "0.0.0.0:8080->80/tcp",
+            "0.0.0.0:9000->9000/tcp",
+            "127.0.0.1:53->53/udp",
+            "[::]:8080->80/tcp",
+            "[::1]:53->53/udp",
+        ];
+        let all = all.map(str::to_owned);
+        let shown = [
+            "8080->80/tcp",
+            "0.0.0.0:9000->9000/tcp",
+            "127.0.0.1:53->53/udp",
+            "[::1]:53->53/udp",
+        ];
+        assert_eq!(ports(&all), shown);
+    }
 }
