@@ -22,6 +22,7 @@ mod layer;
 mod namespace;
 mod net;
 mod process;
+mod programs;
 mod registry;
 mod run;
 mod wait;
@@ -37,6 +38,7 @@ pub use host::Host;
 pub use image::{Image, Pushed};
 pub use namespace::enter;
 pub use process::Process;
+pub use programs::Program;
 pub use registry::{Login, Registry, Remote};
 pub use wait::until;
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::error::Result;
 use super::layer::{Content, File, Layer};
+use super::programs::{POSTGRES_ENTRYPOINT, Program};
 
 /// An image to be. What is not set is as in an image `FROM scratch`.
 #[derive(Debug, Clone)]
@@ -37,21 +38,59 @@ impl Image {
     /// # Errors
     /// When the fixture cannot be built.
     pub fn fixture(name: &str, version: &str) -> Result<Self> {
-        let layer = stock::fixture()?;
+        let image = Self {
+            config: json!({ "Entrypoint": ["/fixture"], "Env": ["PATH=/bin"], "Labels": {} }),
+            ..Self::of(&format!("{name}:{version}"), stock::fixture()?)
+        };
+        Ok(image
+            .env("FIXTURE_NAME", name)
+            .env("FIXTURE_VERSION", version))
+    }
+
+    /// A real program, for this machine's platform, set up as its public image is.
+    ///
+    /// # Errors
+    /// When it cannot be taken out of its packages.
+    pub fn program(program: Program) -> Result<Self> {
+        let image = Self::of(program.name(), program.layer()?);
+        match program {
+            Program::Postgres => Ok(image
+                .file(
+                    "/usr/local/bin/docker-entrypoint.sh",
+                    0o755,
+                    POSTGRES_ENTRYPOINT,
+                )?
+                .entrypoint(&["docker-entrypoint.sh"])
+                .cmd(&["postgres", "-D", "/var/lib/postgresql/data"])
+                .set("Volumes", json!({ "/var/lib/postgresql/data": {} }))
+                .set("StopSignal", json!("SIGINT"))),
+            Program::Redis => Ok(image
+                .set("User", json!("redis"))
+                .set("WorkingDir", json!("/data"))
+                .cmd(&["redis-server", "--protected-mode", "no"])),
+            Program::Haproxy => Ok(image
+                .set("User", json!("haproxy"))
+                .set("StopSignal", json!("SIGUSR1"))
+                .cmd(&["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"])),
+            Program::Openssl => Ok(image.entrypoint(&["openssl"])),
+        }
+    }
+
+    fn of(seed: &str, layer: Layer) -> Self {
         let arch = if cfg!(target_arch = "aarch64") {
             "arm64"
         } else {
             "amd64"
         };
-        let image = Self {
-            seed: format!("{name}:{version}"),
+        Self {
+            seed: seed.to_owned(),
             layers: vec![layer],
-            config: json!({ "Entrypoint": ["/fixture"], "Env": ["PATH=/bin"], "Labels": {} }),
+            config: json!({
+                "Env": ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+                "Labels": {},
+            }),
             platform: json!({ "os": "linux", "architecture": arch }),
-        };
-        Ok(image
-            .env("FIXTURE_NAME", name)
-            .env("FIXTURE_VERSION", version))
+        }
     }
 
     /// Sets a variable.
