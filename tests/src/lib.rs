@@ -2,7 +2,9 @@
 //!
 //! - [`lab`]: `Lab` is one run; it makes `Host`s (own network, processes, engine and sshd), `Registry`s
 //!   and `Image`s, and leaves nothing behind, not even when it is killed.
+//! - [`example`]: a fleet of `deploy/examples`, ready for a deploy into the lab.
 //! - [`opq`]: the example fleet of `deploy/examples/opq`, ready for a deploy into the lab.
 
+pub mod example;
 pub mod lab;
 pub mod opq;

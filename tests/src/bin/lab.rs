@@ -6,6 +6,7 @@
 //! lab exec DIR NAME COMMAND...       run a command in a host, on this terminal
 //! lab push DIR ORG/NAME:TAG...       push the fixture under these names
 //! lab opq DIR FOLDER                 copy the example fleet to FOLDER for this registry, and push its images
+//! lab portal|quickstart DIR FOLDER   the same with the other examples
 //! ```
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
 
+use tests::example::Example;
 use tests::lab::{self, Cmd, Host, Lab, LabError, Remote};
 use tests::opq::Opq;
 
@@ -26,7 +28,8 @@ fn main() -> ExitCode {
         ["exec", dir, name, command @ ..] if !command.is_empty() => exec(Path::new(dir), name, command),
         ["push", dir, images @ ..] if !images.is_empty() => push(Path::new(dir), images),
         ["opq", dir, folder] => opq(Path::new(dir), folder),
-        _ => Err("usage: lab up --dir DIR NAME... | exec DIR NAME COMMAND... | push DIR ORG/NAME:TAG... | opq DIR FOLDER".into()),
+        [name @ ("portal" | "quickstart"), dir, folder] => example(name, Path::new(dir), folder),
+        _ => Err("usage: lab up --dir DIR NAME... | exec DIR NAME COMMAND... | push DIR ORG/NAME:TAG... | opq|portal|quickstart DIR FOLDER".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -132,6 +135,15 @@ fn opq(dir: &Path, folder: &str) -> Result<()> {
         "{} images pushed, fleet in {folder}",
         opq.images().len()
     ));
+    Ok(())
+}
+
+fn example(name: &str, dir: &Path, folder: &str) -> Result<()> {
+    let remote = remote(dir)?;
+    let example = Example::copy(name, folder, remote)?;
+    example.push_images(remote)?;
+    let count = example.images().len();
+    say(&format!("{count} images pushed, fleet in {folder}"));
     Ok(())
 }
 
