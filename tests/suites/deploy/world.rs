@@ -130,18 +130,23 @@ impl World {
 
     /// A stack folder with one service that is healthy at once.
     pub(crate) fn case(&self, stack: &str) -> Case<'_> {
-        let case = Case {
-            world: self,
-            stack: stack.to_owned(),
-            folder: tempfile::tempdir().unwrap(),
-        };
-        for file in ["ca.pem", "revoked.crl"] {
-            fs::copy(self.public_file(file), case.folder.path().join(file)).unwrap();
-        }
+        let case = self.case_in(stack, tempfile::tempdir().unwrap());
         case.fleet("");
         case.write("compose.yaml", WEB);
         case.write(".env", "TAG=1\n");
         case
+    }
+
+    /// A fleet folder as it is, with what every operator has of this fleet.
+    pub(crate) fn case_in(&self, stack: &str, folder: TempDir) -> Case<'_> {
+        for file in ["ca.pem", "revoked.crl"] {
+            fs::copy(self.public_file(file), folder.path().join(file)).unwrap();
+        }
+        Case {
+            world: self,
+            stack: stack.to_owned(),
+            folder,
+        }
     }
 }
 
