@@ -24,6 +24,7 @@ mod commit;
 mod confirm;
 pub(crate) mod keep;
 mod layout;
+mod pace;
 mod point;
 mod pull;
 mod restore;

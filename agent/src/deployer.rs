@@ -29,6 +29,7 @@ mod recover;
 mod request;
 mod retention;
 mod submit;
+mod surroundings;
 mod sweep;
 
 pub(crate) use facts::on_disk;

@@ -1,5 +1,6 @@
 //! The one seam between longshore and what runs containers: Docker and Compose in production, a script in tests.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,11 +15,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::resolved::Published;
+
 use crate::healthcheck::Healthcheck;
 
 mod compose;
 mod docker;
 mod error;
+mod listening;
 mod real;
 #[cfg(any(test, feature = "test-util"))]
 pub mod scripted;
@@ -138,6 +142,26 @@ pub struct RemoteImage {
     pub digest: String,
     /// `os/architecture` or `os/architecture/variant`; empty when the registry did not say.
     pub platforms: Vec<String>,
+}
+
+/// A volume of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingVolume {
+    /// What keeps it.
+    pub driver: String,
+    /// What its driver was told. May hold a password.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Who holds a port of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortHolder {
+    /// Which port.
+    pub port: Published,
+    /// A container's name, or the name of a program.
+    pub name: String,
+    /// The project that a container belongs to; empty for containers without one, and for programs.
+    pub project: String,
 }
 
 /// A layer of an image in its registry.
@@ -266,6 +290,19 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Room where images are kept.
     async fn disk(&self) -> Result<Disk, EngineError>;
+
+    /// A volume by its name.
+    async fn volume(&self, name: &str) -> Result<Option<ExistingVolume>, EngineError>;
+
+    /// Whether there is a network of this name.
+    async fn has_network(&self, name: &str) -> Result<bool, EngineError>;
+
+    /// Every port of the host that a running container publishes, whatever project it belongs to.
+    async fn published(&self) -> Result<Vec<PortHolder>, EngineError>;
+
+    /// Programs of the host that listen on one of these ports, containers' among them. What cannot be found out is
+    /// left out.
+    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<PortHolder>;
 
     /// Pulls, verifies by inspect that the image of the right platform is there, tags it with its readable name.
     /// Progress is dropped when the queue is full.

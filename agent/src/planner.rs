@@ -8,7 +8,7 @@ use proto::id::{PlanId, ServiceName};
 use proto::limits::PLAN_LIFE;
 use proto::path::RelPath;
 use proto::plan::{
-    Action, Change, Disk, FieldChange, ImagePlan, OrphanPlan, Part, Plan, ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, ImagePlan, OrphanPlan, Part, Plan, ServicePlan,
 };
 use proto::stack::ShippedFile;
 
@@ -20,11 +20,13 @@ mod disk;
 mod fields;
 mod files;
 mod images;
+mod outside;
 mod scope;
 
 pub(crate) use disk::missing as missing_bytes;
 pub use files::differing;
 pub use images::ImageFacts;
+pub use outside::{Surroundings, VolumeFound, ports_needed, settle};
 pub use scope::part;
 
 /// Everything a plan is made from.
@@ -87,6 +89,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
         files,
         orphans: orphans(inputs),
         warnings,
+        notes: Vec::new(),
         project_directory: inputs.stage.directory.display().to_string(),
         disk: inputs.disk.clone(),
     })
@@ -105,6 +108,7 @@ fn plan_service(
         reasons,
         replicas: service.replicas,
         fields: Vec::new(),
+        downtime: None,
     };
     if !inputs.covers(&service.name) {
         return answer(Action::Keep, Vec::new());
@@ -126,6 +130,7 @@ fn plan_service(
     if !reasons.is_empty() || !fields.is_empty() {
         return ServicePlan {
             fields,
+            downtime: downtime(inputs, service, &containers),
             ..answer(Action::Recreate, reasons)
         };
     }
@@ -149,6 +154,24 @@ fn plan_service(
         Some(reason) => answer(Action::Start, vec![reason]),
         None => answer(Action::Keep, Vec::new()),
     }
+}
+
+/// Compose replaces all replicas of a service together, so several are away as long as one. What has ended or is down
+/// has no time to lose.
+fn downtime(
+    inputs: &Inputs<'_>,
+    service: &ResolvedService,
+    containers: &[&Container],
+) -> Option<Downtime> {
+    let runs = |container: &&Container| container.state == ContainerState::Running;
+    if !containers.iter().any(runs) {
+        return None;
+    }
+    let took = inputs.base.and_then(|base| base.took.get(&service.name));
+    Some(Downtime {
+        millis: took.map(|took| took.start_millis + took.stop_millis.unwrap_or(0)),
+        with_stop: took.is_some_and(|took| took.stop_millis.is_some()),
+    })
 }
 
 fn of_service<'a>(

@@ -59,7 +59,10 @@ impl Redactor {
             .iter_mut()
             .flat_map(|service| &mut service.reasons)
             .for_each(mask);
-        plan.warnings.iter_mut().for_each(mask);
+        plan.warnings
+            .iter_mut()
+            .chain(&mut plan.notes)
+            .for_each(mask);
         plan
     }
 

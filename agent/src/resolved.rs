@@ -15,8 +15,11 @@ use crate::healthcheck::Healthcheck;
 use crate::hostkey::HostKey;
 use crate::redact::Redactor;
 
+mod outside;
 mod shown;
 
+pub use outside::{Outside, Published, VolumeWanted};
+pub(crate) use outside::{address, option_mark};
 pub(crate) use shown::short;
 
 /// Keys that Compose's own hash leaves out: changing them recreates nothing.
@@ -64,6 +67,9 @@ pub struct ResolvedService {
     /// Settings that may be shown, as texts without secrets; a list has several.
     #[serde(default)]
     pub shown: BTreeMap<String, BTreeSet<String>>,
+    /// Ports of the host that it publishes.
+    #[serde(default)]
+    pub ports: BTreeSet<Published>,
 }
 
 /// A project as Compose understood it.
@@ -74,6 +80,9 @@ pub struct ResolvedStack {
     /// A keyed digest per network, volume, config and secret of the project, as `network default`.
     #[serde(default)]
     pub definitions: BTreeMap<String, String>,
+    /// What it needs of its host.
+    #[serde(default)]
+    pub outside: Outside,
 }
 
 impl ResolvedStack {
@@ -162,6 +171,7 @@ pub fn read(
     Ok(ResolvedStack {
         services,
         definitions: definitions(config, key),
+        outside: outside::of(config, key),
     })
 }
 
@@ -199,6 +209,7 @@ fn read_service(
         depends_on: depends_on(service),
         marks: marks(service, key),
         shown: BTreeMap::new(),
+        ports: outside::ports(service),
     })
 }
 

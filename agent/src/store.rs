@@ -16,7 +16,7 @@ mod stages;
 mod unused;
 
 pub use blobs::{BlobWriter, Blobs};
-pub use revisions::{Applied, ImagePin, Revision};
+pub use revisions::{Applied, ImagePin, Revision, Took};
 pub use stages::Stage;
 
 /// Handle on the state directory; holds its lock while it lives.

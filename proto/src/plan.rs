@@ -73,6 +73,18 @@ pub struct ServicePlan {
     /// Settings that differ from what runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
+    /// How long it would be away; `None` when it would not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downtime: Option<Downtime>,
+}
+
+/// How long a service is away while its containers are replaced, from what its last start was measured to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downtime {
+    /// Milliseconds; `None` when nothing was measured yet.
+    pub millis: Option<u64>,
+    /// Whether the time that its containers take to stop was measured too.
+    pub with_stop: bool,
 }
 
 impl ServicePlan {
@@ -200,6 +212,9 @@ pub struct Plan {
     pub orphans: Vec<OrphanPlan>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+    /// What is good to know, and needs nothing done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Where the project lives on the host.
     pub project_directory: String,
     /// Room for what is to be pulled; `None` when nothing is, or it is not known.

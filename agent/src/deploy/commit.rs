@@ -6,11 +6,12 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::{RevisionId, ServiceName, StackName};
 use proto::plan::{Part, Plan};
 
-use super::{Job, Stopped};
+use super::{Job, Stopped, pace};
 use crate::clock;
 use crate::engine::Container;
+use crate::journal::read_events;
 use crate::resolved::ResolvedStack;
-use crate::store::{ImagePin, Revision, Stage};
+use crate::store::{ImagePin, Revision, Stage, Took};
 
 /// What is known of the stack's services, all of them or some.
 struct State {
@@ -35,10 +36,10 @@ pub(super) async fn of_stage(
         config_hashes: config_hashes(containers),
         older: BTreeMap::new(),
     };
+    let base = job.store.current(&stage.spec.stack)?;
+    let base = base.filter(|base| Some(base.id) == plan.base);
     if let Some(part) = &plan.part {
-        let base = job.store.current(&stage.spec.stack)?;
-        let base = base.filter(|base| Some(base.id) == plan.base);
-        state = state.over(part, &base.ok_or_else(moved_on)?);
+        state = state.over(part, base.as_ref().ok_or_else(moved_on)?);
     }
     let parts = (
         &stage.spec,
@@ -55,6 +56,7 @@ pub(super) async fn of_stage(
         images: state.images,
         config_hashes: state.config_hashes,
         older: state.older,
+        took: took(job, base.as_ref(), containers),
         compose_version: stage.compose_version.clone(),
         engine_version,
         directory: stage.directory.clone(),
@@ -74,11 +76,29 @@ pub(super) fn of_revision(
     Ok(Revision {
         number: next_number(job, &revision.spec.stack)?,
         config_hashes: config_hashes(containers),
+        took: took(job, Some(revision), containers),
         deploy: job.deploy,
         operator: job.operator.clone(),
         committed_at_millis: clock::unix_millis(),
         ..revision.clone()
     })
+}
+
+/// What was measured now over what was measured before. Good to know, and no reason to fail.
+fn took(
+    job: &Job,
+    base: Option<&Revision>,
+    containers: &[Container],
+) -> BTreeMap<ServiceName, Took> {
+    let events = read_events(&job.store.deploy_folder(&job.deploy)).unwrap_or_default();
+    let mut took = base.map(|base| base.took.clone()).unwrap_or_default();
+    for (service, mut now) in pace::measured(&events, containers) {
+        // A first start tells nothing new of the stop.
+        let before = took.get(&service).and_then(|took| took.stop_millis);
+        now.stop_millis = now.stop_millis.or(before);
+        took.insert(service, now);
+    }
+    took
 }
 
 fn next_number(job: &Job, stack: &StackName) -> Result<u64, Stopped> {
@@ -133,6 +153,7 @@ impl State {
             resolved: ResolvedStack {
                 services,
                 definitions: self.resolved.definitions,
+                outside: self.resolved.outside,
             },
             images,
             config_hashes,

@@ -11,6 +11,7 @@ use proto::registry::{RegistryAuth, registry_of};
 use proto::stack::ShippedFile;
 use proto::status::{ContainerStatus, StackStatus};
 
+use super::surroundings;
 use crate::engine::{Container, Engine, LocalImage, RemoteImage};
 use crate::planner::{self, ImageFacts, Inputs};
 use crate::store::{Applied, Revision, Stage, Store};
@@ -41,7 +42,7 @@ pub(super) async fn plan(
     let platform = format!("{}/{}", facts.os, facts.architecture);
     let room = room(engine, &mut images, base.as_ref(), &platform, auths).await;
     planner::check_owner(applied.is_some(), stage.spec.project.as_str(), &containers)?;
-    planner::plan(&Inputs {
+    let plan = planner::plan(&Inputs {
         id: new_plan_id()?,
         stage,
         base: base.as_ref(),
@@ -52,7 +53,12 @@ pub(super) async fn plan(
         platform: &platform,
         disk: room.disk,
         layers_here: &room.layers_here,
-    })
+    })?;
+    if !plan.has_changes() {
+        return Ok(plan);
+    }
+    let around = surroundings::look(store, engine, stage, &plan).await?;
+    planner::settle(plan, stage, base.as_ref(), &around)
 }
 
 #[derive(Default)]

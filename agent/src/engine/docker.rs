@@ -31,6 +31,7 @@ mod inspect;
 pub mod intake;
 mod logs;
 mod nudges;
+mod outside;
 mod pull;
 pub(super) mod reference;
 mod registry;

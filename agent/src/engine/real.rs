@@ -1,5 +1,6 @@
 //! The engine in production: Docker by its socket, Compose by its plugin.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -12,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::compose::Compose;
 use super::docker::Docker;
+use super::listening;
 use super::{
-    ComposeProject, Container, Engine, EngineError, EngineFacts, Layer, LayerProgress, LocalImage,
-    LogRange, Nudge, Pull, RawLine, RemoteImage, Resolution, Run, Up,
+    ComposeProject, Container, Engine, EngineError, EngineFacts, ExistingVolume, Layer,
+    LayerProgress, LocalImage, LogRange, Nudge, PortHolder, Pull, RawLine, RemoteImage, Resolution,
+    Run, Up,
 };
 
 /// Where Docker and Compose are.
@@ -95,6 +98,22 @@ impl Engine for RealEngine {
 
     async fn disk(&self) -> Result<Disk, EngineError> {
         self.docker.disk().await
+    }
+
+    async fn volume(&self, name: &str) -> Result<Option<ExistingVolume>, EngineError> {
+        self.docker.volume(name).await
+    }
+
+    async fn has_network(&self, name: &str) -> Result<bool, EngineError> {
+        self.docker.has_network(name).await
+    }
+
+    async fn published(&self) -> Result<Vec<PortHolder>, EngineError> {
+        self.docker.published().await
+    }
+
+    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<PortHolder> {
+        listening::on(ports).await
     }
 
     async fn pull(

@@ -13,7 +13,7 @@ pub use self::behaviour::{Behaviour, Look};
 use self::faults::Faults;
 pub use self::faults::{Call, Method, Trouble};
 use self::world::World;
-use super::{Container, EngineError, LocalImage, Run};
+use super::{Container, EngineError, ExistingVolume, LocalImage, PortHolder, Run};
 
 mod behaviour;
 mod config;
@@ -100,6 +100,26 @@ impl ScriptedEngine {
     /// When it is not published, or not for this host.
     pub fn preload(&self, reference: &str) -> Result<LocalImage, EngineError> {
         self.world().pull(reference, None, "linux/amd64")
+    }
+
+    /// There is a network of this name.
+    pub fn add_network(&self, name: &str) {
+        self.world().networks.insert(name.to_owned());
+    }
+
+    /// There is a volume of this name.
+    pub fn add_volume(&self, name: &str, volume: ExistingVolume) {
+        self.world().volumes.insert(name.to_owned(), volume);
+    }
+
+    /// A container holds a port of the host.
+    pub fn publish_port(&self, holder: PortHolder) {
+        self.world().published.push(holder);
+    }
+
+    /// A program holds a port of the host.
+    pub fn listen(&self, holder: PortHolder) {
+        self.world().listening.push(holder);
     }
 
     /// So many bytes are left for images.

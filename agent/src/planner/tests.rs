@@ -1,5 +1,6 @@
 //! What a plan says for each way in which a host can differ from a stack.
 
+mod outside;
 mod preview;
 mod scope;
 
@@ -12,7 +13,7 @@ use proto::plan::Scope;
 use proto::stack::StackSpec;
 
 use super::*;
-use crate::resolved::ResolvedStack;
+use crate::resolved::{Outside, ResolvedStack};
 
 fn service(name: &str) -> ResolvedService {
     ResolvedService {
@@ -29,6 +30,7 @@ fn service(name: &str) -> ResolvedService {
         ]
         .into(),
         shown: BTreeMap::new(),
+        ports: BTreeSet::new(),
     }
 }
 
@@ -58,6 +60,7 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
         resolved: ResolvedStack {
             services,
             definitions: [("network default".to_owned(), "n".to_owned())].into(),
+            outside: Outside::default(),
         },
         warnings: Vec::new(),
         compose_version: "2.26.1".to_owned(),
@@ -78,6 +81,7 @@ fn revision(stage: &Stage) -> Revision {
             .map(|s| (s.name.clone(), "h".to_owned()))
             .collect(),
         older: BTreeMap::new(),
+        took: BTreeMap::new(),
         compose_version: "2.26.1".to_owned(),
         engine_version: "26.1.5".to_owned(),
         directory: PathBuf::from("/p"),

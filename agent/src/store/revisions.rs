@@ -21,6 +21,15 @@ pub struct ImagePin {
     pub digest: Option<String>,
 }
 
+/// How long a service took when it was last replaced or started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Took {
+    /// Milliseconds from its container's start until it was healthy.
+    pub start_millis: u64,
+    /// Milliseconds from when its old container was to go until the new one started; `None` when there was no old one.
+    pub stop_millis: Option<u64>,
+}
+
 /// One complete, judged state of a stack on this host. Holds secret values, so its file is private.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Revision {
@@ -38,6 +47,9 @@ pub struct Revision {
     /// needs that one's files and values for them; the rest is its own.
     #[serde(default)]
     pub older: BTreeMap<ServiceName, RevisionId>,
+    /// How long each service took when it last started, where that was measured.
+    #[serde(default)]
+    pub took: BTreeMap<ServiceName, Took>,
     /// The Compose that ran.
     pub compose_version: String,
     /// The engine that ran.

@@ -11,6 +11,7 @@ mod ends;
 mod files;
 mod history;
 mod part;
+mod preview;
 mod restart;
 mod secrets;
 mod staging;

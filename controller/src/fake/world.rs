@@ -82,11 +82,13 @@ pub(crate) fn plan_of(action: Action) -> Plan {
             reasons: Vec::new(),
             replicas: 1,
             fields: Vec::new(),
+            downtime: None,
         }],
         images: Vec::new(),
         files: Vec::new(),
         orphans: Vec::new(),
         warnings: Vec::new(),
+        notes: Vec::new(),
         project_directory: "/srv/opq".to_owned(),
         disk: None,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proto::fault::Fault;
 use proto::id::ServiceName;
-use proto::plan::{Action, Change, FieldChange, ImagePlan, Part, Plan, ServicePlan};
+use proto::plan::{Action, Change, Downtime, FieldChange, ImagePlan, Part, Plan, ServicePlan};
 use serde::Serialize;
 
 use super::words;
@@ -91,6 +91,8 @@ fn body(view: &PlanView) -> Vec<Line> {
     lines.extend(images(plan));
     lines.extend(files(plan));
     lines.extend(orphans(plan, view.remove_orphans));
+    let note = |text: &String| Line::new().toned(Tone::Faint, "  note: ").text(text);
+    lines.extend(plan.notes.iter().map(note));
     let warning = |text: &String| Line::new().toned(Tone::Warn, "  ! warning: ").text(text);
     lines.extend(plan.warnings.iter().map(warning));
     lines.push(total(view));
@@ -169,7 +171,23 @@ fn why(one: &ServicePlan) -> Vec<Line> {
     let width = names.max().unwrap_or(0).min(NAME_WIDTH);
     let fields = one.fields.iter().map(|field| setting(field, width));
     let reasons = one.reasons.iter().map(|reason| Line::new().text(reason));
-    fields.chain(reasons).collect()
+    fields.chain(reasons).chain(downtime(one)).collect()
+}
+
+/// How long nobody serves.
+fn downtime(one: &ServicePlan) -> Option<Line> {
+    let Downtime { millis, with_stop } = one.downtime?;
+    let service = &one.service;
+    let text = match millis.map(words::seconds) {
+        None => format!("time without {service}: not measured yet"),
+        Some(time) if with_stop => {
+            format!("about {time} without {service} (measured at its last start)")
+        }
+        Some(time) => format!(
+            "at least {time} without {service} (its last start; its stop was not measured yet)"
+        ),
+    };
+    Some(Line::new().toned(Tone::Faint, text))
 }
 
 fn setting(field: &FieldChange, width: usize) -> Line {

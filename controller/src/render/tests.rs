@@ -5,7 +5,8 @@ use proto::event::Health;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{PlanId, RevisionId};
 use proto::plan::{
-    Action, Change, Disk, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan, ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan,
+    ServicePlan,
 };
 use proto::status::{ContainerStatus, StackStatus};
 
@@ -120,6 +121,7 @@ fn service(name: &str, action: Action, reasons: &[&str]) -> ServicePlan {
         reasons: reasons.iter().map(ToString::to_string).collect(),
         replicas: if name == "worker" { 3 } else { 1 },
         fields: Vec::new(),
+        downtime: None,
     }
 }
 
@@ -150,6 +152,10 @@ fn mauka() -> ServicePlan {
             field("ports", "", "8443:443/tcp"),
             field("command", "", "k:0a12f4"),
         ],
+        downtime: Some(Downtime {
+            millis: Some(4200),
+            with_stop: true,
+        }),
         ..service(
             "mauka",
             Action::Recreate,
@@ -200,6 +206,7 @@ fn plan() -> Plan {
             service: "old".parse().unwrap(),
         }],
         warnings: vec!["DB_PASSWORD is set in this shell but was not taken".to_owned()],
+        notes: vec!["mongo:4 is used by stack portal too".to_owned()],
         project_directory: "/srv/opq".to_owned(),
         disk: Some(Disk {
             path: "/var/lib/docker".to_owned(),
@@ -362,4 +369,25 @@ fn bytes_are_shown_in_round_figures() {
     ] {
         assert_eq!(words::size(bytes), shown);
     }
+}
+
+#[test]
+fn how_long_a_service_is_away_is_said_as_far_as_it_is_known() {
+    let said = |millis, with_stop| {
+        let mut plan = plan();
+        plan.services[0].downtime = Some(Downtime { millis, with_stop });
+        let lines = plan::lines(&[view("emilia/opq", plan, false)]);
+        let texts = lines.iter().map(ToString::to_string);
+        let found = texts.into_iter().find(|line| line.contains("without"));
+        found.unwrap().trim().to_owned()
+    };
+    assert_eq!(
+        said(Some(4200), true),
+        "about 4 s without mauka (measured at its last start)"
+    );
+    assert_eq!(
+        said(Some(400), false),
+        "at least 1 s without mauka (its last start; its stop was not measured yet)"
+    );
+    assert_eq!(said(None, false), "time without mauka: not measured yet");
 }

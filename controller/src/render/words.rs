@@ -41,6 +41,14 @@ pub(super) fn digest(digest: &str) -> &str {
     digest.get(..SHOWN).unwrap_or(digest)
 }
 
+/// A duration in whole seconds, rounded to the nearest and at least one.
+pub(super) fn seconds(millis: u64) -> String {
+    match (millis.saturating_add(500) / 1000).max(1) {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds => format!("{} min", (seconds + 30) / 60),
+    }
+}
+
 /// Bytes in round figures, as `docker images` has them: `1.4 GB`.
 pub(super) fn size(bytes: u64) -> String {
     if bytes < 1000 {

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::id::ServiceName;
 use crate::plan::{
-    Action, Change, Disk, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan, Scope,
-    ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan,
+    Scope, ServicePlan,
 };
 
 enum_map!("action", Action, wire::Action, {
@@ -41,6 +41,7 @@ impl From<Plan> for wire::Plan {
             project_directory,
             part,
             disk,
+            notes,
         } = plan;
         Self {
             plan: id.to_string(),
@@ -56,6 +57,7 @@ impl From<Plan> for wire::Plan {
             project_directory,
             part: part.map(Into::into),
             disk: disk.map(Into::into),
+            notes,
         }
     }
 }
@@ -77,6 +79,7 @@ impl TryFrom<wire::Plan> for Plan {
             project_directory,
             part,
             disk,
+            notes,
         } = message;
         Ok(Self {
             id: parse(&plan)?,
@@ -92,6 +95,7 @@ impl TryFrom<wire::Plan> for Plan {
             project_directory,
             part: part.map(TryInto::try_into).transpose()?,
             disk: disk.map(Into::into),
+            notes,
         })
     }
 }
@@ -172,6 +176,7 @@ impl From<ServicePlan> for wire::ServicePlan {
             reasons,
             replicas,
             fields,
+            downtime,
         } = plan;
         let action = wire::Action::from(action).into();
         Self {
@@ -180,6 +185,7 @@ impl From<ServicePlan> for wire::ServicePlan {
             reasons,
             replicas,
             fields: fields.into_iter().map(Into::into).collect(),
+            downtime: downtime.map(Into::into),
         }
     }
 }
@@ -193,6 +199,7 @@ impl TryFrom<wire::ServicePlan> for ServicePlan {
             reasons,
             replicas,
             fields,
+            downtime,
         } = message;
         let action = Action::from_number(action)?;
         Ok(Self {
@@ -201,7 +208,22 @@ impl TryFrom<wire::ServicePlan> for ServicePlan {
             reasons,
             replicas,
             fields: into_all(fields)?,
+            downtime: downtime.map(Into::into),
         })
+    }
+}
+
+impl From<Downtime> for wire::Downtime {
+    fn from(downtime: Downtime) -> Self {
+        let Downtime { millis, with_stop } = downtime;
+        Self { millis, with_stop }
+    }
+}
+
+impl From<wire::Downtime> for Downtime {
+    fn from(message: wire::Downtime) -> Self {
+        let wire::Downtime { millis, with_stop } = message;
+        Self { millis, with_stop }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::event::{Event, EventKind, LayerPhase, Outcome, State};
 use crate::fault::{Fault, FaultKind};
 use crate::id::{BlobId, DeployId, PlanId, ServiceName};
 use crate::plan::{
-    Action, Change, Disk, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan, Scope,
-    ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan,
+    Scope, ServicePlan,
 };
 use crate::stack::{ShippedFile, StackSpec, Value};
 
@@ -94,6 +94,7 @@ fn plan(part: Option<Part>) -> Plan {
         files: Vec::new(),
         orphans: Vec::new(),
         warnings: Vec::new(),
+        notes: Vec::new(),
         project_directory: "/p".to_owned(),
         disk: None,
     }
@@ -133,13 +134,17 @@ fn any_service() -> impl Strategy<Value = ServicePlan> {
     ];
     let reasons = prop::collection::vec(".{0,12}", 0..3);
     let fields = prop::collection::vec(any_field(), 0..4);
-    (name(), action, reasons, any::<u32>(), fields).prop_map(
-        |(service, action, reasons, replicas, fields)| ServicePlan {
+    let downtime = (prop::option::of(any::<u64>()), any::<bool>())
+        .prop_map(|(millis, with_stop)| Downtime { millis, with_stop });
+    let downtime = prop::option::of(downtime);
+    (name(), action, reasons, any::<u32>(), fields, downtime).prop_map(
+        |(service, action, reasons, replicas, fields, downtime)| ServicePlan {
             service,
             action,
             reasons,
             replicas,
             fields,
+            downtime,
         },
     )
 }
@@ -185,15 +190,17 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         prop::collection::vec(orphan, 0..3),
         prop::collection::vec(".{0,20}", 0..3),
         prop::option::of(disk),
+        prop::collection::vec(".{0,20}", 0..3),
     )
         .prop_map(
-            |(part, services, images, files, orphans, warnings, disk)| Plan {
+            |(part, services, images, files, orphans, warnings, disk, notes)| Plan {
                 services,
                 images,
                 files,
                 orphans,
                 warnings,
                 disk,
+                notes,
                 ..plan(part)
             },
         )

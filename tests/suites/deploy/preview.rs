@@ -63,3 +63,121 @@ fn a_plan_shows_which_image_runs_which_comes_and_how_much_that_is() {
         assert!(plan["disk"]["free"].as_u64().unwrap() > 0, "{plan}");
     }
 }
+
+#[test]
+fn a_missing_external_network_is_refused_with_the_command_that_makes_it() {
+    let Some(world) = world() else { return };
+    let case = world.case("external");
+    let network =
+        "    networks: [shared]\nnetworks:\n  shared: { external: true, name: external_shared }\n";
+    case.write("compose.yaml", &format!("{WEB}{network}"));
+    let words = [
+        "external network external_shared",
+        "docker network create external_shared",
+    ];
+    case.controller(&["plan", "emilia"]).failed(1, &words);
+    case.deploy().failed(1, &words);
+    assert_eq!(case.containers(), "");
+    case.docker("network create external_shared");
+    case.deploy().done();
+    case.controller(&["down", "emilia", "--yes"]).done();
+    case.docker("network rm external_shared");
+}
+
+#[test]
+fn a_volume_that_was_made_otherwise_is_refused_and_its_data_kept() {
+    let Some(world) = world() else { return };
+    let case = world.case("diverged");
+    let mounting = WEB.replace(
+        "    restart:",
+        "    volumes: [\"data:/data\"]\n    restart:",
+    );
+    case.write("compose.yaml", &format!("{mounting}volumes:\n  data:\n"));
+    case.deploy().done();
+    let web = case.id("web");
+    let kept = case.docker("volume inspect --format {{.Mountpoint}} diverged_data");
+    world
+        .emilia
+        .sh(&format!("echo kept > {kept}/file"))
+        .unwrap();
+
+    let options = "volumes:\n  data: { driver_opts: { type: tmpfs, device: tmpfs } }\n";
+    case.write("compose.yaml", &format!("{mounting}{options}"));
+    let words = [
+        "volume diverged_data is not as the stack defines it",
+        "made without the option device",
+        "docker volume rm diverged_data",
+    ];
+    case.controller(&["plan", "emilia"]).failed(1, &words);
+    case.deploy().failed(1, &words);
+    assert_eq!(case.id("web"), web);
+    let data = world.emilia.sh(&format!("cat {kept}/file")).unwrap();
+    assert_eq!(data.trim(), "kept");
+    // Docker adds nothing of its own to the options that it was given.
+    case.write(
+        "compose.yaml",
+        &format!(
+            "{mounting}volumes:\n  other: {{ driver_opts: {{ type: tmpfs, device: tmpfs }} }}\n"
+        )
+        .replace("data:/data", "other:/data"),
+    );
+    case.deploy().done();
+    case.write(
+        "compose.yaml",
+        &std::fs::read_to_string(case.path("compose.yaml"))
+            .unwrap()
+            .replace("restart: always", "restart: unless-stopped"),
+    );
+    let plan = case
+        .controller(&["plan", "emilia"])
+        .failed(2, &["restart", "unless-stopped"]);
+    assert!(!plan.contains("not as the stack defines"), "{plan}");
+    case.controller(&["down", "emilia", "--yes", "--volumes"])
+        .done();
+    case.docker("volume rm -f diverged_data");
+}
+
+#[test]
+fn a_port_that_a_container_or_a_program_holds_is_refused_with_its_name() {
+    let Some(world) = world() else { return };
+    let case = world.case("ports");
+    let publish = |port: u16| {
+        let ports = format!("    ports: [\"{port}:8080\"]\n");
+        case.write("compose.yaml", &format!("{WEB}{ports}"));
+    };
+    publish(18_341);
+    let image = format!("{}/org/web:1", world.registry.address());
+    let other = case.docker(&format!("run -d --name ports-other -p 18341:8080 {image}"));
+    let words = ["port 18341/tcp of web", "container ports-other"];
+    case.controller(&["plan", "emilia"]).failed(1, &words);
+    case.deploy().failed(1, &words);
+    assert_eq!(case.containers(), "");
+    case.docker(&format!("rm -f {other}"));
+    case.deploy().done();
+
+    // What it publishes itself is no collision.
+    case.write(".env", "TAG=2\n");
+    case.deploy().done();
+    publish(7433);
+    case.controller(&["plan", "emilia"])
+        .failed(1, &["port 7433/tcp of web is taken by program agent"]);
+    case.controller(&["down", "emilia", "--yes"]).done();
+}
+
+#[test]
+fn how_long_a_service_will_be_away_is_known_from_its_last_deploy() {
+    let Some(world) = world() else { return };
+    let case = world.case("away");
+    let deploy = |tag: u8| {
+        case.write(".env", &format!("TAG={tag}\n"));
+        case.deploy().done()
+    };
+    deploy(1);
+    case.write(".env", "TAG=2\n");
+    case.controller(&["plan", "emilia"])
+        .failed(2, &["at least", "without web", "not measured yet"]);
+    deploy(2);
+    case.write(".env", "TAG=1\n");
+    let plan = case.controller(&["plan", "emilia"]);
+    plan.failed(2, &["about", "s without web (measured at its last start)"]);
+}

@@ -1,5 +1,7 @@
 //! The engine's methods, carried out on the scripted world.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, unfold};
@@ -13,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Method, ScriptedEngine, config};
 use crate::engine::{
-    ComposeProject, Container, Engine, EngineError, EngineFacts, Layer, LayerProgress, LocalImage,
-    LogRange, Nudge, Pull, RawLine, RemoteImage, Resolution, Run, Up,
+    ComposeProject, Container, Engine, EngineError, EngineFacts, ExistingVolume, Layer,
+    LayerProgress, LocalImage, LogRange, Nudge, PortHolder, Pull, RawLine, RemoteImage, Resolution,
+    Run, Up,
 };
 
 #[async_trait]
@@ -88,6 +91,27 @@ impl Engine for ScriptedEngine {
             path: "/var/lib/docker".to_owned(),
             free: self.world().free,
         })
+    }
+
+    async fn volume(&self, name: &str) -> Result<Option<ExistingVolume>, EngineError> {
+        self.enter(Method::Volume, name).await?;
+        Ok(self.world().volumes.get(name).cloned())
+    }
+
+    async fn has_network(&self, name: &str) -> Result<bool, EngineError> {
+        self.enter(Method::HasNetwork, name).await?;
+        Ok(self.world().networks.contains(name))
+    }
+
+    async fn published(&self) -> Result<Vec<PortHolder>, EngineError> {
+        self.enter(Method::Published, "").await?;
+        Ok(self.world().published.clone())
+    }
+
+    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<PortHolder> {
+        let mut listening = self.world().listening.clone();
+        listening.retain(|one| ports.contains(&one.port.port));
+        listening
     }
 
     async fn pull(

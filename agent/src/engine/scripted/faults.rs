@@ -25,6 +25,12 @@ pub enum Method {
     Layers,
     /// `disk`.
     Disk,
+    /// `volume`.
+    Volume,
+    /// `has_network`.
+    HasNetwork,
+    /// `published`.
+    Published,
     /// `pull`.
     Pull,
     /// `up`.

@@ -1,6 +1,6 @@
 //! What a scripted host has: images, containers, and a registry somewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -14,7 +14,10 @@ use super::behaviour::{Behaviour, Look};
 use super::config::Service;
 use crate::clock;
 use crate::engine::docker::reference::Reference;
-use crate::engine::{ComposeProject, Container, EngineError, LocalImage, RawLine, RemoteImage};
+use crate::engine::{
+    ComposeProject, Container, EngineError, ExistingVolume, LocalImage, PortHolder, RawLine,
+    RemoteImage,
+};
 
 /// The wall clock's reading when a scripted host came up.
 const EPOCH: Duration = Duration::from_secs(1_700_000_000);
@@ -24,6 +27,14 @@ const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 pub(super) struct World {
     /// By image or by service.
     pub(super) behaviours: HashMap<String, Behaviour>,
+    /// By name.
+    pub(super) volumes: BTreeMap<String, ExistingVolume>,
+    /// By name.
+    pub(super) networks: BTreeSet<String>,
+    /// Ports that containers hold, as a test says.
+    pub(super) published: Vec<PortHolder>,
+    /// Ports that programs hold.
+    pub(super) listening: Vec<PortHolder>,
     /// Bytes of room for images.
     pub(super) free: u64,
     /// How old the host was when this process first looked at it; a fork goes on from there.
@@ -69,6 +80,10 @@ impl World {
     pub(super) fn new() -> Self {
         Self {
             behaviours: HashMap::new(),
+            volumes: BTreeMap::new(),
+            networks: BTreeSet::new(),
+            published: Vec::new(),
+            listening: Vec::new(),
             free: 1 << 40,
             past: Duration::ZERO,
             seen_first: OnceLock::new(),

@@ -21,6 +21,7 @@ fn service(replicas: u32, restart: Restart) -> ResolvedService {
         depends_on: BTreeSet::new(),
         marks: BTreeMap::new(),
         shown: BTreeMap::new(),
+        ports: BTreeSet::new(),
     }
 }
 

@@ -1,0 +1,186 @@
+//! What a project needs of its host: ports that are free, networks and volumes that are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::hostkey::HostKey;
+
+/// A port of the host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Published {
+    /// On this address; `None`: on all.
+    pub ip: Option<IpAddr>,
+    /// Its number.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+}
+
+impl Published {
+    /// Whether two cannot be there at once.
+    #[must_use]
+    pub fn collides(&self, other: &Self) -> bool {
+        let same_address = match (self.ip, other.ip) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        self.port == other.port && self.protocol == other.protocol && same_address
+    }
+}
+
+impl std::fmt::Display for Published {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.ip {
+            Some(IpAddr::V4(ip)) => write!(f, "{ip}:")?,
+            Some(IpAddr::V6(ip)) => write!(f, "[{ip}]:")?,
+            None => {}
+        }
+        write!(f, "{}/{}", self.port, self.protocol)
+    }
+}
+
+/// Reads an address; every spelling of "all" is none.
+pub(crate) fn address(text: &str) -> Option<IpAddr> {
+    let ip: IpAddr = text.parse().ok()?;
+    (!ip.is_unspecified()).then_some(ip)
+}
+
+/// A named volume of the project's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeWanted {
+    /// As the files name it.
+    pub key: String,
+    /// Its driver.
+    pub driver: String,
+    /// Keyed digests of its driver's options: an option may hold a password.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Networks and volumes, by the engine's names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// Networks that somebody else makes.
+    #[serde(default)]
+    pub networks: BTreeSet<String>,
+    /// Volumes that somebody else makes.
+    #[serde(default)]
+    pub volumes: BTreeSet<String>,
+    /// Volumes that Compose makes where they are missing.
+    #[serde(default)]
+    pub own_volumes: BTreeMap<String, VolumeWanted>,
+}
+
+/// The digest of a volume option.
+pub(crate) fn option_mark(key: &HostKey, value: &str) -> String {
+    key.mark("volume option", &value)
+}
+
+pub(super) fn of(config: &Value, key: &HostKey) -> Outside {
+    let mut outside = Outside::default();
+    for (_, name, network) in named(config, "networks") {
+        if is_external(network) {
+            outside.networks.insert(name);
+        }
+    }
+    for (volume_key, name, volume) in named(config, "volumes") {
+        if is_external(volume) {
+            outside.volumes.insert(name);
+            continue;
+        }
+        let driver = volume.get("driver").and_then(Value::as_str);
+        let wanted = VolumeWanted {
+            key: volume_key,
+            driver: driver.unwrap_or("local").to_owned(),
+            options: options(volume, key),
+        };
+        outside.own_volumes.insert(name, wanted);
+    }
+    outside
+}
+
+fn named<'a>(
+    config: &'a Value,
+    section: &str,
+) -> impl Iterator<Item = (String, String, &'a Value)> {
+    let items = config.get(section).and_then(Value::as_object);
+    items.into_iter().flatten().map(|(key, item)| {
+        let name = item.get("name").and_then(Value::as_str).unwrap_or(key);
+        (key.clone(), name.to_owned(), item)
+    })
+}
+
+fn is_external(item: &Value) -> bool {
+    item.get("external").and_then(Value::as_bool) == Some(true)
+}
+
+fn options(volume: &Value, key: &HostKey) -> BTreeMap<String, String> {
+    let options = volume.get("driver_opts").and_then(Value::as_object);
+    let options = options.into_iter().flatten();
+    options
+        .map(|(name, value)| {
+            let text = value.as_str().map(|text| text.replace("$$", "$"));
+            let text = text.unwrap_or_else(|| value.to_string());
+            (name.clone(), option_mark(key, &text))
+        })
+        .collect()
+}
+
+/// The ports that a service publishes under a number of its own; of a range the engine takes what is free.
+pub(super) fn ports(service: &Value) -> BTreeSet<Published> {
+    let ports = service.get("ports").and_then(Value::as_array);
+    ports.into_iter().flatten().filter_map(port).collect()
+}
+
+fn port(port: &Value) -> Option<Published> {
+    let number = match port.get("published")? {
+        Value::String(text) => text.parse().ok()?,
+        other => u16::try_from(other.as_u64()?).ok()?,
+    };
+    let text = |name: &str| port.get(name).and_then(Value::as_str);
+    Some(Published {
+        ip: text("host_ip").and_then(address),
+        port: (number > 0).then_some(number)?,
+        protocol: text("protocol").unwrap_or("tcp").to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn at(ip: &str, port: u16, protocol: &str) -> Published {
+        Published {
+            ip: address(ip),
+            port,
+            protocol: protocol.to_owned(),
+        }
+    }
+
+    #[test]
+    fn ports_are_those_with_a_number() {
+        let service = json!({"ports": [
+            {"target": 80, "published": "8080", "host_ip": "127.0.0.1", "protocol": "tcp"},
+            {"target": 53, "published": "53", "protocol": "udp"},
+            {"target": 1}, {"target": 2, "published": "8000-8010"}, {"target": 3, "published": "0"},
+        ]});
+        let wanted = [at("", 53, "udp"), at("127.0.0.1", 8080, "tcp")];
+        assert_eq!(ports(&service), wanted.into());
+        let names: Vec<String> = ports(&service).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["53/udp", "127.0.0.1:8080/tcp"]);
+    }
+
+    #[test]
+    fn an_address_collides_with_itself_and_with_all() {
+        let one = at("127.0.0.1", 80, "tcp");
+        assert!(one.collides(&one));
+        assert!(one.collides(&at("0.0.0.0", 80, "tcp")));
+        assert!(at("::", 80, "tcp").collides(&one));
+        assert!(!one.collides(&at("10.0.0.1", 80, "tcp")));
+        assert!(!one.collides(&at("", 80, "udp")));
+        assert!(!one.collides(&at("", 81, "tcp")));
+    }
+}
