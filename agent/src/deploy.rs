@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, EngineError, Run};
+use crate::engine::{Container, Engine, EngineError, Run};
 use crate::journal::Journal;
 use crate::stage::compose_project;
 use crate::store::Store;
@@ -161,6 +161,7 @@ impl Job {
                 let target = verify::Target::of_stage(stage, plan, &point.images);
                 let judged = verify::verify(self, &target, &point.before, changed);
                 let containers = self.unless_cancelled(judged).await?;
+                self.tell_renewed(&containers, &point.before);
                 if let Some(within) = confirm_within {
                     self.wait_for_confirmation(*within).await?;
                 }
@@ -173,6 +174,7 @@ impl Job {
                 let target = verify::Target::of_revision(revision);
                 let judged = verify::verify(self, &target, &point.before, changed);
                 let containers = self.unless_cancelled(judged).await?;
+                self.tell_renewed(&containers, &point.before);
                 commit::of_revision(self, revision, &containers)?
             }
         };
@@ -228,6 +230,17 @@ impl Job {
 
     fn warn(&self, text: String) {
         self.journal.push(EventKind::Warning { text });
+    }
+
+    /// Which of the judged containers were not there before.
+    fn tell_renewed(&self, containers: &[Container], before: &[Container]) {
+        let known = |one: &Container| before.iter().any(|old| old.id == one.id);
+        let renewed = containers.iter().filter(|one| !one.one_off && !known(one));
+        let mut containers: Vec<String> = renewed.map(|one| one.name.clone()).collect();
+        containers.sort_unstable();
+        if !containers.is_empty() {
+            self.journal.push(EventKind::Renewed { containers });
+        }
     }
 
     fn check_cancelled(&self) -> Result<(), Stopped> {

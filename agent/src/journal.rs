@@ -171,6 +171,7 @@ impl Journal {
             | EventKind::StateEntered { .. }
             | EventKind::ConfirmWanted { .. }
             | EventKind::Confirmed { .. }
+            | EventKind::Renewed { .. }
             | EventKind::ServiceState { .. }) => other,
         }
     }

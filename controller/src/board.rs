@@ -80,6 +80,8 @@ pub struct Site {
     pub images: Vec<Image>,
     /// Containers by name.
     pub containers: BTreeMap<String, Container>,
+    /// What the deploy has made anew, by name.
+    pub renewed: Vec<String>,
     /// How it ended.
     pub end: Option<End>,
     began_millis: Option<u64>,
@@ -104,6 +106,7 @@ impl Site {
             compose: None,
             images: Vec::new(),
             containers: BTreeMap::new(),
+            renewed: Vec::new(),
             end: None,
             began_millis: None,
             last_millis: 0,
@@ -199,6 +202,9 @@ impl Site {
             EventKind::Warning { .. }
             | EventKind::ConfirmWanted { .. }
             | EventKind::Confirmed { .. } => {}
+            EventKind::Renewed { containers } => {
+                self.renewed = containers.iter().take(MOST_CONTAINERS).cloned().collect();
+            }
             EventKind::Finished {
                 outcome,
                 state,

@@ -181,6 +181,11 @@ pub enum EventKind {
         /// Who.
         operator: OperatorName,
     },
+    /// What the deploy has made anew, told when it is judged: all other containers are those that were there before.
+    Renewed {
+        /// Their names, in order.
+        containers: Vec<String>,
+    },
     /// The end; nothing follows.
     Finished {
         /// How it ended.

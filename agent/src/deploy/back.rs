@@ -101,7 +101,9 @@ impl Job {
         }
         let target = verify::Target::as_it_was(base);
         let judged = verify::verify(self, &target, &point.before, changed);
-        self.unless_cancelled(judged).await.map(drop)
+        let containers = self.unless_cancelled(judged).await?;
+        self.tell_renewed(&containers, &point.before);
+        Ok(())
     }
 
     /// The containers that this deploy has made so far.

@@ -101,6 +101,8 @@ fn agent_line(kind: &EventKind, site: &Site) -> Option<Line> {
             .text(words::duration(u64::from(*seconds) * 1000))
             .text(" unless it is confirmed: ")
             .toned(Tone::Strong, format!("controller confirm {}", site.place)),
+        // The last lines say it.
+        EventKind::Renewed { .. } => return None,
         EventKind::Confirmed { operator } => Line::from(format!("confirmed by {operator}")),
         EventKind::Finished {
             revision, outcome, ..

@@ -1,4 +1,4 @@
-//! The last lines: how each place ended, and one count over all.
+//! The last lines: how each place ended, which containers are new there, and one count over all.
 
 use super::words;
 use crate::board::{Board, End, Site};
@@ -7,7 +7,8 @@ use crate::terminal::{Line, Tone};
 /// One line for each place, and a total when there are several.
 pub(super) fn lines(board: &Board) -> Vec<Line> {
     let width = board.place_width();
-    let mut lines: Vec<Line> = board.sites().iter().map(|site| line(site, width)).collect();
+    let both = |site| std::iter::once(line(site, width)).chain(renewed(site));
+    let mut lines: Vec<Line> = board.sites().iter().flat_map(both).collect();
     if board.sites().len() > 1 {
         lines.push(total(board));
     }
@@ -42,6 +43,16 @@ fn line(site: &Site, width: usize) -> Line {
         Some(End::Broke(fault)) => line.text(format!(": {}", fault.what)),
         _ => line,
     }
+}
+
+/// Which containers are other ones than before.
+fn renewed(site: &Site) -> Option<Line> {
+    let names = site.renewed.join(", ");
+    (!names.is_empty()).then(|| {
+        Line::from("    ")
+            .toned(Tone::Faint, "new containers: ")
+            .text(names)
+    })
 }
 
 fn total(board: &Board) -> Line {

@@ -134,6 +134,7 @@ fn kind_to_wire(kind: EventKind) -> Kind {
         EventKind::Confirmed { operator } => Kind::Confirmed(wire::Confirmed {
             operator: operator.into(),
         }),
+        EventKind::Renewed { containers } => Kind::Renewed(wire::Renewed { containers }),
         EventKind::Finished {
             outcome,
             state,
@@ -217,6 +218,7 @@ fn kind_from_wire(kind: Kind) -> Result<EventKind, InvalidMessage> {
         Kind::Confirmed(wire::Confirmed { operator }) => EventKind::Confirmed {
             operator: parse(&operator)?,
         },
+        Kind::Renewed(wire::Renewed { containers }) => EventKind::Renewed { containers },
         Kind::Finished(wire::Finished {
             outcome,
             state,

@@ -262,6 +262,9 @@ fn every_kind_of_event_survives_the_wire() {
             current: 1,
             total: 2,
         },
+        EventKind::Renewed {
+            containers: vec!["opq-web-1".to_owned()],
+        },
         EventKind::Finished {
             outcome: Outcome::TimedOut,
             state: State::Failed,

@@ -141,6 +141,9 @@ fn events(text: &str) -> Vec<EventKind> {
             settled: false,
         },
         EventKind::Warning { text: text() },
+        EventKind::Renewed {
+            containers: vec![text(), text()],
+        },
         EventKind::Finished {
             outcome: Outcome::Failed,
             state: State::Failed,

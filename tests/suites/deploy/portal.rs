@@ -127,6 +127,8 @@ fn changed_files_renew_exactly_their_users_and_a_rollback_brings_the_old_ones_ba
     let said = deploy(&case, target);
     let (anew, second) = renewed(&case, &first);
     assert_eq!(anew, ["celerybeat", "celeryworker", "web"], "{said}");
+    let told = "new containers: filed-celerybeat-1, filed-celeryworker-1, filed-web-1\n";
+    assert!(said.contains(told), "{said}");
     assert_eq!(
         inside(&case, "celerybeat", "/fixture env SESSION_MINUTES"),
         "45"
