@@ -215,10 +215,8 @@ fn a_network_that_nobody_made_is_named_and_what_runs_stays() {
     let external = "networks:\n  quay:\n    external: true\n";
     let compose = WEB.replace("    restart:", joined);
     case.write("compose.yaml", &format!("{compose}{external}"));
-    let ended = case.deploy();
-    assert_ne!(ended.code, 0, "{ended:?}");
-    let said = format!("{}{}", ended.out, ended.err);
-    assert!(said.contains("quay"), "{said}");
+    case.controller(&["plan", "emilia"]).failed(1, &["quay"]);
+    case.deploy().failed(1, &["quay"]);
     assert_eq!(case.id("web"), id);
     case.docker("network create quay");
     case.deploy().done();
