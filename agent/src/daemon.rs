@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::server::{ServeError, serve};
 use crate::tls::{Current, Trust, TrustError};
@@ -76,13 +77,15 @@ pub struct Context<'a> {
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the identity and the revocation list again.
 ///
-/// `service` is called once, after the identity is known and the port is ours.
+/// `service` is called once, after the identity is known and the port is ours. `audit` is the record of what is
+/// changed through it.
 ///
 /// # Errors
 /// When there is no identity, the port is taken, or the server breaks off.
 pub async fn run<S: Agent>(
     folder: &Path,
     config: &Config,
+    audit: Arc<Audit>,
     service: impl FnOnce(Context<'_>) -> S,
 ) -> Result<(), DaemonError> {
     let trust = Arc::new(Trust::load(folder)?);
@@ -103,7 +106,7 @@ pub async fn run<S: Agent>(
         address = %listener.local_addr().map_err(listen)?,
         "listening"
     );
-    let served = serve(listener, Arc::clone(&trust), service, stop.clone());
+    let served = serve(listener, Arc::clone(&trust), service, audit, stop.clone());
     tokio::select! {
         served = served => Ok(served?),
         never = signals.obey(&trust, &stop) => match never {},

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Audit;
 use crate::deploy::{self, Confirmation, Job, Work};
 use crate::engine::Engine;
 use crate::journal::{Journal, Watcher};
@@ -306,6 +307,20 @@ impl Deployer {
             .applied(stack)?
             .ok_or_else(|| unknown_stack(stack))?;
         Ok(applied.spec.project)
+    }
+
+    /// Which stack a deploy that runs is about.
+    #[must_use]
+    pub fn stack_of(&self, deploy: &DeployId) -> Option<StackName> {
+        let inner = self.inner();
+        let found = inner.active.iter().find(|(_, it)| it.deploy == *deploy);
+        found.map(|(stack, _)| stack.clone())
+    }
+
+    /// The record of every changing call.
+    #[must_use]
+    pub fn audit(&self) -> &Arc<Audit> {
+        self.store.audit()
     }
 
     /// What runs containers here.

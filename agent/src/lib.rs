@@ -8,7 +8,7 @@
 //!
 //! A deploy's records: `work` (what to do) and `point` (what was there before the first change) live until its end and
 //! let another agent go on; `applied` says what lies in the project directory; one rename of `current` commits. Every
-//! record carries a checksum.
+//! record carries a checksum. The audit record is a chain of its own: what is let in stands there before it begins.
 //!
 //! Tasks and queues: `server` owns the accept loop and its connections; `deployer` owns one task for each running
 //! deploy (one per stack), which clears up behind itself, one that clears up at start, and waits for them at the end;
@@ -16,6 +16,7 @@
 //! and is told how many, a reader of the past waits). A deploy has a queue of 256 lines from Compose (full: Compose
 //! waits) and one of 64 layer updates (full: dropped).
 
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -78,10 +78,11 @@ async fn serve(folder: &Path, config: &Config) -> Result<(), Fault> {
         home: Some(PathBuf::from("/root")),
     });
     let store = Arc::new(Store::open(&config.state)?);
+    let audit = Arc::clone(store.audit());
     let deployer = Arc::new(Deployer::new(store, Arc::new(engine))?);
     deployer.recover().await;
     let shared = Arc::clone(&deployer);
-    let served = daemon::run(folder, config, move |context| {
+    let served = daemon::run(folder, config, audit, move |context| {
         AgentService::new(context.identity.host().clone(), shared, context.stop)
     })
     .await;

@@ -18,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+use crate::audit::Audit;
 use crate::tls::Trust;
 
 mod accept;
@@ -25,10 +26,12 @@ mod door;
 mod guard;
 mod link;
 mod quiet;
+mod recorded;
 
 use accept::Acceptor;
 use guard::Guard;
 use link::Links;
+use recorded::Recorded;
 
 /// Connections that are through the handshake and wait for tonic; when full, handshakes wait inside their timeout.
 const READY: usize = 64;
@@ -73,7 +76,7 @@ impl From<ServeError> for Fault {
     }
 }
 
-/// Serves operators until `stop`, then gives open calls 10 s and cuts what is left.
+/// Serves operators until `stop`, with `audit` for what they change; then gives open calls 10 s and cuts what is left.
 ///
 /// # Errors
 /// When the HTTP/2 server fails as a whole; a single connection's failure is its own.
@@ -81,9 +84,10 @@ pub async fn serve<S: Agent>(
     listener: TcpListener,
     trust: Arc<Trust>,
     service: S,
+    audit: Arc<Audit>,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    serve_within(listener, trust, service, stop, Limits::default()).await
+    serve_within(listener, trust, service, audit, stop, Limits::default()).await
 }
 
 /// As [`serve`], with other limits.
@@ -94,6 +98,7 @@ pub async fn serve_within<S: Agent>(
     listener: TcpListener,
     trust: Arc<Trust>,
     service: S,
+    audit: Arc<Audit>,
     stop: CancellationToken,
     limits: Limits,
 ) -> Result<(), ServeError> {
@@ -115,7 +120,7 @@ pub async fn serve_within<S: Agent>(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .serve_with_incoming_shutdown(
-            Guard::new(service, trust),
+            Recorded::new(Guard::new(service, trust), audit),
             connections,
             stop.clone().cancelled_owned(),
         );

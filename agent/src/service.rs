@@ -15,11 +15,13 @@ use proto::registry::RegistryAuth;
 use proto::role::Role;
 use proto::wire::v1 as wire;
 use proto::wire::v1::agent_server::Agent;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::audit::{self, Caller};
 use crate::deployer::{Deployer, Submission};
 use crate::logs;
 use crate::peer::Peer;
@@ -69,6 +71,12 @@ where
     text.parse().map_err(invalid)
 }
 
+/// Who asks for a change, with the entry that it leaves.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| refuse(Fault::new(FaultKind::Denied, "the call is not recorded")))
+}
+
 /// Who calls; the accept loop put it there from the verified certificate.
 fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
     let peer = request.extensions().get::<Peer>().cloned();
@@ -80,6 +88,7 @@ impl Agent for AgentService {
     type StageStream = Answers<wire::StageResponse>;
     type WatchStream = Answers<wire::Event>;
     type LogsStream = Answers<wire::LogRecord>;
+    type AuditStream = Answers<wire::AuditPage>;
 
     async fn hello(
         &self,
@@ -127,8 +136,10 @@ impl Agent for AgentService {
         &self,
         request: Request<Streaming<wire::StageRequest>>,
     ) -> Result<Response<Self::StageStream>, Status> {
+        let caller = caller(&request)?;
         Ok(Response::new(staging::answer(
             self.deployer.clone(),
+            caller,
             request.into_inner(),
         )))
     }
@@ -160,7 +171,7 @@ impl Agent for AgentService {
         &self,
         request: Request<wire::DeployRequest>,
     ) -> Result<Response<wire::DeployResponse>, Status> {
-        let operator = peer(&request)?.operator;
+        let operator = caller(&request)?;
         let wire::DeployRequest {
             deploy,
             plan,
@@ -203,8 +214,14 @@ impl Agent for AgentService {
         &self,
         request: Request<wire::CancelRequest>,
     ) -> Result<Response<wire::CancelResponse>, Status> {
+        let caller = caller(&request)?;
         let wire::CancelRequest { deploy, stack } = request.into_inner();
         let deploy = self.find(&deploy, &stack)?;
+        caller.asks(Some(deploy), "cancel");
+        if let Some(stack) = self.deployer.stack_of(&deploy) {
+            caller.about(&stack);
+        }
+        caller.let_in().map_err(refuse)?;
         let cancelling = self.deployer.cancel(&deploy);
         Ok(Response::new(wire::CancelResponse { cancelling }))
     }
@@ -213,10 +230,10 @@ impl Agent for AgentService {
         &self,
         request: Request<wire::ConfirmRequest>,
     ) -> Result<Response<wire::ConfirmResponse>, Status> {
-        let operator = peer(&request)?.operator;
+        let caller = caller(&request)?;
         let wire::ConfirmRequest { deploy, stack } = request.into_inner();
         let deploy = self.find(&deploy, &stack)?;
-        let confirmed = self.deployer.confirm(&deploy, &operator);
+        let confirmed = self.deployer.confirm(&deploy, &caller);
         confirmed.map_err(refuse)?;
         Ok(Response::new(wire::ConfirmResponse {
             deploy: deploy.to_string(),
@@ -265,23 +282,25 @@ impl Agent for AgentService {
         &self,
         request: Request<wire::DownRequest>,
     ) -> Result<Response<wire::DeployResponse>, Status> {
-        let peer = peer(&request)?;
+        let (peer, caller) = (peer(&request)?, caller(&request)?);
         let wire::DownRequest {
             deploy,
             stack,
             volumes,
         } = request.into_inner();
+        let (id, stack) = (parse(&deploy)?, parse(&stack)?);
         if volumes && peer.role < Role::Admin {
+            caller.asks(Some(id), &format!("down {stack} volumes true"));
+            caller.about(&stack);
             let what = format!(
                 "removing volumes needs role admin; {} is {}",
                 peer.operator, peer.role
             );
             return Err(refuse(Fault::new(FaultKind::Denied, what)));
         }
-        let (id, stack) = (parse(&deploy)?, parse(&stack)?);
         let existed = self
             .deployer
-            .down(id, stack, volumes, peer.operator)
+            .down(id, stack, volumes, caller)
             .map_err(refuse)?;
         Ok(Response::new(wire::DeployResponse { deploy, existed }))
     }
@@ -290,7 +309,7 @@ impl Agent for AgentService {
         &self,
         request: Request<wire::RollbackRequest>,
     ) -> Result<Response<wire::DeployResponse>, Status> {
-        let operator = peer(&request)?.operator;
+        let operator = caller(&request)?;
         let wire::RollbackRequest {
             deploy,
             stack,
@@ -320,6 +339,26 @@ impl Agent for AgentService {
         Ok(Response::new(wire::HistoryResponse {
             entries: entries.collect(),
         }))
+    }
+
+    async fn audit(
+        &self,
+        request: Request<wire::AuditRequest>,
+    ) -> Result<Response<Self::AuditStream>, Status> {
+        let wire::AuditRequest { after, limit } = request.into_inner();
+        let folder = self.deployer.audit().folder().to_owned();
+        // Two pages under way at most: the disk waits for the reader.
+        let (pages, received) = mpsc::channel(2);
+        self.tasks.spawn_blocking(move || {
+            let send = |lines| pages.blocking_send(Ok(wire::AuditPage { lines })).is_ok();
+            if let Err(error) = audit::pages(&folder, after, limit, send) {
+                // Who asked has gone.
+                pages.blocking_send(Err(refuse(error))).ok();
+            }
+        });
+        Ok(Response::new(
+            self.until_stopped(ReceiverStream::new(received)),
+        ))
     }
 }
 

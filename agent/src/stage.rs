@@ -12,6 +12,7 @@ use proto::limits::{BUNDLE_BYTES, BUNDLE_FILES};
 use proto::path::RelPath;
 use proto::stack::{ShippedFile, StackSpec};
 
+use crate::audit::Caller;
 use crate::engine::{ComposeProject, Engine};
 use crate::files::FileError;
 use crate::redact::Redactor;
@@ -27,6 +28,7 @@ pub struct Session {
     directory: PathBuf,
     awaited: BTreeMap<BlobId, u64>,
     incoming: Option<BlobWriter>,
+    caller: Option<Caller>,
 }
 
 impl Session {
@@ -47,11 +49,17 @@ impl Session {
             directory,
             awaited: BTreeMap::new(),
             incoming: None,
+            caller: None,
         };
         let files = std::mem::take(&mut session.spec.files);
         session.add(files)?;
         session.check_named_files()?;
         Ok(session)
+    }
+
+    /// Has it recorded who brought the stack, should it be new here.
+    pub fn recorded_as(&mut self, caller: Caller) {
+        self.caller = Some(caller);
     }
 
     fn check_named_files(&self) -> Result<(), Fault> {
@@ -188,6 +196,11 @@ impl Session {
             compose_version,
             directory: self.directory,
         };
+        if let Some(caller) = self.caller {
+            caller.asks(None, &format!("stage {}", id.short()));
+            caller.about(&stage.spec.stack);
+            caller.let_in()?;
+        }
         self.store.save_stage(&stage)?;
         Ok(stage)
     }

@@ -2,11 +2,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, StackName};
 use proto::stack::StackSpec;
 
+use crate::audit::Audit;
 use crate::files::{self, FileError};
 use crate::hostkey::HostKey;
 
@@ -24,6 +26,7 @@ pub struct Store {
     root: PathBuf,
     key: HostKey,
     blobs: Blobs,
+    audit: Arc<Audit>,
     _lock: File,
 }
 
@@ -43,6 +46,7 @@ impl Store {
             root: root.to_owned(),
             key,
             blobs,
+            audit: Arc::new(Audit::open(&root.join("audit"))),
             _lock: lock,
         };
         store.clear_staging()?;
@@ -66,6 +70,12 @@ impl Store {
     #[must_use]
     pub fn key(&self) -> &HostKey {
         &self.key
+    }
+
+    /// The record of every changing call.
+    #[must_use]
+    pub fn audit(&self) -> &Arc<Audit> {
+        &self.audit
     }
 
     /// File contents by digest.

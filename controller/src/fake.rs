@@ -44,6 +44,8 @@ pub(crate) struct Script {
     pub(crate) hold_logs_after: Option<usize>,
     pub(crate) status: Vec<StackStatus>,
     pub(crate) history: Vec<HistoryEntry>,
+    /// Lines of the audit record.
+    pub(crate) record: Vec<Vec<u8>>,
     /// Submissions whose answer is lost.
     pub(crate) lose_answers: usize,
     pub(crate) cancelling: bool,

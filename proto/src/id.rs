@@ -218,6 +218,10 @@ id!(
     /// SHA-256 of a file's content.
     BlobId, "blob id", 32
 );
+id!(
+    /// SHA-256 of an audit entry, which holds that of the entry before it.
+    AuditHash, "audit hash", 32
+);
 
 #[cfg(test)]
 mod tests {

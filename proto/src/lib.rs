@@ -4,6 +4,7 @@
 //! translate at the door, everything behind them uses the domain types of this crate. Neither side may
 //! change a message's meaning without a new protocol number in [`hello`].
 
+pub mod audit;
 pub mod convert;
 pub mod event;
 pub mod fault;

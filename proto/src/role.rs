@@ -59,6 +59,7 @@ pub const REQUIRED: &[(&str, Role)] = &[
     ("Down", Role::Deployer),
     ("Rollback", Role::Deployer),
     ("History", Role::Viewer),
+    ("Audit", Role::Viewer),
 ];
 
 /// The least role for a method; `None` for a method that is in no table, which nobody may call.

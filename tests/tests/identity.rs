@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agent::audit::Audit;
 use agent::daemon::Unwired;
 use agent::tls::Trust;
 use controller::home::Home;
@@ -66,10 +67,12 @@ impl Fleet {
         let trust = Arc::new(Trust::load(&folder).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let audit = Arc::new(Audit::open(&folder.join("audit")));
         tokio::spawn(agent::server::serve(
             listener,
             trust,
             Unwired,
+            audit,
             Default::default(),
         ));
         address

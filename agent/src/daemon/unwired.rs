@@ -2,10 +2,10 @@
 
 use proto::wire::v1::agent_server::Agent;
 use proto::wire::v1::{
-    CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse,
-    DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogRecord,
-    LogsRequest, PlanRequest, PlanResponse, RollbackRequest, StageRequest, StageResponse,
-    StatusRequest, StatusResponse, WatchRequest,
+    AuditPage, AuditRequest, CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse,
+    DeployRequest, DeployResponse, DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest,
+    HistoryResponse, LogRecord, LogsRequest, PlanRequest, PlanResponse, RollbackRequest,
+    StageRequest, StageResponse, StatusRequest, StatusResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -25,6 +25,7 @@ impl Agent for Unwired {
     type StageStream = Nothing<StageResponse>;
     type WatchStream = Nothing<Event>;
     type LogsStream = Nothing<LogRecord>;
+    type AuditStream = Nothing<AuditPage>;
 
     async fn hello(&self, _: Request<HelloRequest>) -> Answer<HelloResponse> {
         not_here()
@@ -71,6 +72,10 @@ impl Agent for Unwired {
     }
 
     async fn history(&self, _: Request<HistoryRequest>) -> Answer<HistoryResponse> {
+        not_here()
+    }
+
+    async fn audit(&self, _: Request<AuditRequest>) -> Answer<Self::AuditStream> {
         not_here()
     }
 }

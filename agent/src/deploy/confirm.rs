@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Job, Stopped};
+use crate::audit::Caller;
 use crate::clock;
 use crate::files::FileError;
 use crate::record;
@@ -44,7 +45,7 @@ impl Confirmation {
     ///
     /// # Errors
     /// When it does not wait for that, or not any more, or the disk refuses.
-    pub fn give(&self, folder: &Path, operator: &OperatorName) -> Result<(), Fault> {
+    pub fn give(&self, folder: &Path, caller: &Caller) -> Result<(), Fault> {
         let mut phase = self.phase();
         let refused = |what: &str| Err(Fault::new(FaultKind::Refused, what));
         match *phase {
@@ -53,7 +54,8 @@ impl Confirmation {
             Phase::Unasked => refused("this deploy does not wait for a confirmation"),
             Phase::TooLate => refused("it is too late to confirm: the stack is going back"),
             Phase::Asked { .. } => {
-                record::write(&confirmed(folder), operator)?;
+                caller.let_in()?;
+                record::write(&confirmed(folder), caller.operator())?;
                 *phase = Phase::Given;
                 self.shared.given.notify_one();
                 Ok(())

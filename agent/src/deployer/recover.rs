@@ -4,9 +4,9 @@ use std::sync::{MutexGuard, PoisonError};
 
 use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind};
-use proto::id::{DeployId, StackName};
+use proto::id::{DeployId, OperatorName, StackName};
 
-use super::submit::forget;
+use super::submit::{forget, record_end};
 use super::{Deployer, Request};
 use crate::deploy::{Job, Point, Work};
 use crate::files::FileError;
@@ -44,14 +44,15 @@ impl Deployer {
             since_millis,
             ..
         } = request;
-        let (Some(work), Some(operator)) = (Work::load(&folder)?, operator) else {
-            return self.interrupt(&deploy, &stack);
+        let (Some(work), Some(operator)) = (Work::load(&folder)?, &operator) else {
+            return self.interrupt(deploy, &stack, operator.as_ref());
         };
         // A damaged point is for the deploy itself to tell of.
         let untouched = matches!(Point::load(&folder), Ok(None));
         if untouched && !matches!(work, Work::Down { .. }) {
-            return self.interrupt(&deploy, &stack);
+            return self.interrupt(deploy, &stack, Some(operator));
         }
+        let operator = operator.clone();
         let journal = Journal::create(&self.store.deploy_folder(&deploy), self.redactor(&work)?)?;
         let mut inner = self.inner();
         let job = self.hold(&mut inner, deploy, operator, since_millis, journal, &work);
@@ -60,28 +61,37 @@ impl Deployer {
         Ok(())
     }
 
-    fn interrupt(&self, deploy: &DeployId, stack: &StackName) -> Result<(), Fault> {
+    fn interrupt(
+        &self,
+        deploy: DeployId,
+        stack: &StackName,
+        operator: Option<&OperatorName>,
+    ) -> Result<(), Fault> {
         let current = self.store.current(stack)?;
-        if let Some(current) = current.as_ref().filter(|it| it.deploy == *deploy) {
+        if let Some(current) = current.as_ref().filter(|it| it.deploy == deploy) {
             // Only the end of its journal was lost.
-            self.journal_of(deploy)?.push(EventKind::Finished {
+            let last = EventKind::Finished {
                 outcome: Outcome::Succeeded,
                 state: State::Committed,
                 revision: Some(current.id),
                 fault: None,
-            });
+            };
+            record_end(self.store.audit(), deploy, stack, operator, &last);
+            self.journal_of(&deploy)?.push(last);
             return Ok(());
         }
         let what = "the agent stopped in the middle of this deploy";
         let fault = Fault::new(FaultKind::Failed, what)
             .hint("nothing had been changed yet; run the same command again");
-        self.journal_of(deploy)?.push(EventKind::Finished {
+        let last = EventKind::Finished {
             outcome: Outcome::Interrupted,
             state: State::Failed,
             revision: current.map(|revision| revision.id),
             fault: Some(fault),
-        });
-        forget(&self.store.work_folder(deploy));
+        };
+        record_end(self.store.audit(), deploy, stack, operator, &last);
+        self.journal_of(&deploy)?.push(last);
+        forget(&self.store.work_folder(&deploy));
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use proto::audit::Ended;
 use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, OperatorName, PlanId, RevisionId, StackName};
@@ -13,6 +14,7 @@ use proto::registry::RegistryAuth;
 
 use super::request::{Request, deed, next_number};
 use super::{Active, Deployer, Inner, changes, stale, unknown_stack};
+use crate::audit::{Audit, Caller};
 use crate::clock;
 use crate::deploy::{self, Confirmation, Job, Work};
 use crate::files;
@@ -33,7 +35,7 @@ pub struct Submission {
     /// How long an operator has to confirm what it brought; `None` when nobody has to.
     pub confirm_within: Option<Duration>,
     /// Who asks.
-    pub operator: OperatorName,
+    pub operator: Caller,
 }
 
 impl Deployer {
@@ -56,9 +58,10 @@ impl Deployer {
         if let Some(within) = confirm_within {
             what.push_str(&format!(" confirm_within {}", within.as_secs()));
         }
+        operator.asks(Some(deploy), &what);
         // Under the lock: a submission that comes twice at once is taken once.
         let mut inner = self.inner();
-        if self.was_taken(&deploy, &what)? {
+        if self.was_taken(&deploy, &what, &operator)? {
             return Ok(true);
         }
         let found = inner.plans.iter().find(|prepared| prepared.plan.id == plan);
@@ -66,6 +69,8 @@ impl Deployer {
             .filter(|prepared| prepared.made.elapsed() < PLAN_LIFE)
             .ok_or_else(|| stale("this plan is not known to the agent any more"))?;
         let (plan, stage, applied) = (prepared.plan.clone(), prepared.stage, prepared.applied);
+        operator.asks(Some(deploy), &format!("{what} stage {}", stage.short()));
+        operator.about(&plan.stack);
         let stage = self
             .store
             .stage(&stage)?
@@ -96,13 +101,15 @@ impl Deployer {
         deploy: DeployId,
         stack: StackName,
         to: Option<RevisionId>,
-        operator: OperatorName,
+        operator: Caller,
     ) -> Result<bool, Fault> {
         let wanted = to.map_or_else(|| "the last".to_owned(), |to| to.to_string());
         let what = format!("roll back {stack} to {wanted}");
+        operator.asks(Some(deploy), &what);
+        operator.about(&stack);
         // Under the lock: a submission that comes twice at once is taken once.
         let mut inner = self.inner();
-        if self.was_taken(&deploy, &what)? {
+        if self.was_taken(&deploy, &what, &operator)? {
             return Ok(true);
         }
         check_free(&inner, &stack)?;
@@ -120,12 +127,14 @@ impl Deployer {
         deploy: DeployId,
         stack: StackName,
         volumes: bool,
-        operator: OperatorName,
+        operator: Caller,
     ) -> Result<bool, Fault> {
         let what = format!("down {stack} volumes {volumes}");
+        operator.asks(Some(deploy), &what);
+        operator.about(&stack);
         // Under the lock: a submission that comes twice at once is taken once.
         let mut inner = self.inner();
-        if self.was_taken(&deploy, &what)? {
+        if self.was_taken(&deploy, &what, &operator)? {
             return Ok(true);
         }
         check_free(&inner, &stack)?;
@@ -140,15 +149,19 @@ impl Deployer {
     ///
     /// # Errors
     /// When there is no such deploy, or it does not wait for a confirmation.
-    pub fn confirm(&self, deploy: &DeployId, operator: &OperatorName) -> Result<(), Fault> {
+    pub fn confirm(&self, deploy: &DeployId, caller: &Caller) -> Result<(), Fault> {
+        caller.asks(Some(*deploy), "confirm");
         let found = {
             let inner = self.inner();
-            let mut active = inner.active.values();
-            let found = active.find(|active| active.deploy == *deploy);
-            found.map(|active| active.confirmation.clone())
+            let mut active = inner.active.iter();
+            let found = active.find(|(_, active)| active.deploy == *deploy);
+            found.map(|(stack, active)| {
+                caller.about(stack);
+                active.confirmation.clone()
+            })
         };
         match found {
-            Some(confirmation) => confirmation.give(&self.store.work_folder(deploy), operator),
+            Some(confirmation) => confirmation.give(&self.store.work_folder(deploy), caller),
             None => {
                 self.watch(deploy, 0)?;
                 let what = format!("deploy {} has ended already", deploy.short());
@@ -186,10 +199,13 @@ impl Deployer {
     }
 
     /// Whether this id was taken before with the same content.
-    fn was_taken(&self, deploy: &DeployId, what: &str) -> Result<bool, Fault> {
+    fn was_taken(&self, deploy: &DeployId, what: &str, caller: &Caller) -> Result<bool, Fault> {
         match Request::load(&self.store, deploy)? {
             None => Ok(false),
-            Some(request) if request.what == what => Ok(true),
+            Some(request) if request.what == what => {
+                caller.about(&request.stack);
+                Ok(true)
+            }
             Some(_) => Err(Fault::new(
                 FaultKind::Refused,
                 format!(
@@ -206,12 +222,15 @@ impl Deployer {
         inner: &mut Inner,
         deploy: DeployId,
         what: String,
-        operator: OperatorName,
+        caller: Caller,
         work: Work,
     ) -> Result<bool, Fault> {
         if self.stop.is_cancelled() {
             return Err(Fault::new(FaultKind::Refused, "the agent is stopping"));
         }
+        // On disk before anything else is: there is no change that nobody asked for.
+        caller.let_in()?;
+        let operator = caller.operator().clone();
         let folder = self.store.deploy_folder(&deploy);
         files::private_dir(&folder)?;
         let redactor = self.redactor(&work)?;
@@ -319,9 +338,44 @@ fn end(inner: &Mutex<Inner>, job: &Job, work: &Work, last: Option<EventKind>) ->
         tracing::info!(deploy = %job.deploy, "goes on when the agent is back");
         return false;
     };
+    // Before anybody is told: whoever sees the end finds it recorded.
+    record_end(
+        job.store.audit(),
+        job.deploy,
+        work.stack(),
+        Some(&job.operator),
+        &last,
+    );
     job.journal.push(last);
     forget(&job.store.work_folder(&job.deploy));
     true
+}
+
+/// Puts a deploy's last event into the audit record.
+pub(super) fn record_end(
+    audit: &Audit,
+    deploy: DeployId,
+    stack: &StackName,
+    operator: Option<&OperatorName>,
+    last: &EventKind,
+) {
+    if let EventKind::Finished {
+        outcome,
+        state,
+        revision,
+        fault,
+    } = last
+    {
+        audit.ended(Ended {
+            operator: operator.cloned(),
+            stack: stack.clone(),
+            deploy,
+            outcome: *outcome,
+            state: *state,
+            revision: *revision,
+            fault: fault.as_ref().map(|fault| fault.kind),
+        });
+    }
 }
 
 /// Removes what only an unfinished deploy needs.

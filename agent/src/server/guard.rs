@@ -16,7 +16,7 @@ use tonic::codegen::http::{Request, Response};
 use crate::peer::Peer;
 use crate::tls::Trust;
 
-const SERVICE: &str = "/longshore.v1.Agent/";
+pub(super) const SERVICE: &str = "/longshore.v1.Agent/";
 
 /// Wraps the service; tonic's interceptors do not see which method is called.
 #[derive(Clone)]

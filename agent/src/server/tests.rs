@@ -7,10 +7,10 @@ use hyper_util::rt::TokioIo;
 use proto::convert::fault_from_status;
 use proto::wire::v1::agent_client::AgentClient;
 use proto::wire::v1::{
-    CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse,
-    DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogsRequest,
-    PlanRequest, PlanResponse, RollbackRequest, StageRequest, StatusRequest, StatusResponse,
-    WatchRequest,
+    AuditRequest, CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse, DeployRequest,
+    DeployResponse, DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest,
+    HistoryResponse, LogsRequest, PlanRequest, PlanResponse, RollbackRequest, StageRequest,
+    StatusRequest, StatusResponse, WatchRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -23,6 +23,7 @@ use crate::peer::Peer;
 use crate::testing::{Held, List, TestFleet, client, dial};
 
 mod crowd;
+mod recorded;
 mod revocation;
 mod strangers;
 
@@ -37,6 +38,7 @@ impl Agent for Stub {
     type StageStream = <Unwired as Agent>::StageStream;
     type WatchStream = tokio_stream::Pending<Result<Event, Status>>;
     type LogsStream = <Unwired as Agent>::LogsStream;
+    type AuditStream = <Unwired as Agent>::AuditStream;
 
     async fn hello(
         &self,
@@ -121,6 +123,13 @@ impl Agent for Stub {
     ) -> Result<Response<HistoryResponse>, Status> {
         Unwired.history(request).await
     }
+
+    async fn audit(
+        &self,
+        request: Request<AuditRequest>,
+    ) -> Result<Response<Self::AuditStream>, Status> {
+        Unwired.audit(request).await
+    }
 }
 
 /// A running agent of a throwaway fleet.
@@ -151,7 +160,15 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let (stub, stop) = (Stub::default(), CancellationToken::new());
         let calls = Arc::clone(&stub.0);
-        let served = serve_within(listener, Arc::clone(&trust), stub, stop.clone(), limits);
+        let audit = Arc::new(Audit::open(&folder.path().join("audit")));
+        let served = serve_within(
+            listener,
+            Arc::clone(&trust),
+            stub,
+            audit,
+            stop.clone(),
+            limits,
+        );
         Self {
             fleet,
             folder,

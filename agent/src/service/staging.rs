@@ -15,6 +15,7 @@ use wire::stage_request::Body as Asked;
 use wire::stage_response::Body as Answer;
 
 use super::{Answers, refuse};
+use crate::audit::Caller;
 use crate::deployer::Deployer;
 use crate::redact::Redactor;
 use crate::stage::Session;
@@ -25,13 +26,14 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Runs the call inside its own answer stream: when the controller goes, the work stops, and nothing was changed.
 pub(super) fn answer(
     deployer: Arc<Deployer>,
+    caller: Caller,
     requests: Streaming<wire::StageRequest>,
 ) -> Answers<wire::StageResponse> {
     // Two answers under way at most: the controller reads each before it sends on.
     let (answers, received) = mpsc::channel(2);
     let work = stream::once(async move {
         let mut call = Call { requests, answers };
-        call.run(&deployer).await.err().map(refuse)
+        call.run(&deployer, caller).await.err().map(refuse)
     });
     let failures = work.filter_map(|failure| async { failure.map(Err) });
     let answers = stream::unfold(received, |mut received| async move {
@@ -47,11 +49,12 @@ struct Call {
 }
 
 impl Call {
-    async fn run(&mut self, deployer: &Deployer) -> Result<(), Fault> {
+    async fn run(&mut self, deployer: &Deployer, caller: Caller) -> Result<(), Fault> {
         let Asked::Begin(begin) = self.next().await? else {
             return Err(InvalidMessage::missing("the beginning of a stack").into());
         };
         let mut session = deployer.stage(StackSpec::try_from(begin)?)?;
+        session.recorded_as(caller);
         self.fill(&mut session, Vec::new()).await?;
         let paths = session.wanted().await?;
         self.send(Answer::Wants(wire::Wants { paths })).await?;

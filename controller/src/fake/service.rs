@@ -43,6 +43,7 @@ impl Agent for FakeAgent {
     type StageStream = Answers<wire::StageResponse>;
     type WatchStream = Answers<wire::Event>;
     type LogsStream = Answers<wire::LogRecord>;
+    type AuditStream = Answers<wire::AuditPage>;
 
     async fn hello(
         &self,
@@ -305,5 +306,16 @@ impl Agent for FakeAgent {
         Ok(Response::new(wire::HistoryResponse {
             entries: entries.collect(),
         }))
+    }
+
+    async fn audit(
+        &self,
+        _: Request<wire::AuditRequest>,
+    ) -> Result<Response<Self::AuditStream>, Status> {
+        let page = |lines: &[Vec<u8>]| wire::AuditPage {
+            lines: lines.to_vec(),
+        };
+        let pages = self.0.script.record.chunks(2).map(page).collect();
+        Ok(Response::new(scripted(&self.0, pages, false)))
     }
 }

@@ -110,6 +110,7 @@ impl Script {
             hold_logs_after: None,
             status: Vec::new(),
             history: Vec::new(),
+            record: Vec::new(),
             lose_answers: 0,
             cancelling: true,
             busy: 0,

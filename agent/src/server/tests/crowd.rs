@@ -1,5 +1,6 @@
 //! Many at once: hanging handshakes, slow ones, and more connections than there is room for.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -90,7 +91,9 @@ async fn agent_until_killed() {
     let trust = Arc::new(Trust::load(folder.as_ref()).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("\nlistening {}", listener.local_addr().unwrap());
-    serve(listener, trust, Stub::default(), CancellationToken::new())
+    let audit = Arc::new(Audit::open(&Path::new(&folder).join("audit")));
+    let stop = CancellationToken::new();
+    serve(listener, trust, Stub::default(), audit, stop)
         .await
         .unwrap();
 }

@@ -1,0 +1,65 @@
+//! Which RPCs change something and are therefore recorded: one table for every RPC, beside that of the roles.
+
+/// When a call is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Whenever it is made, before it is answered.
+    Called,
+    /// Once it has brought something new onto the host, and when it is refused at the door.
+    Kept,
+    /// Never: it reads.
+    Never,
+}
+
+/// Every RPC of the service.
+const CALLS: &[(&str, When)] = &[
+    ("Hello", When::Never),
+    ("Stage", When::Kept),
+    ("Plan", When::Never),
+    ("Deploy", When::Called),
+    ("Watch", When::Never),
+    ("Cancel", When::Called),
+    ("Confirm", When::Called),
+    ("Status", When::Never),
+    ("Logs", When::Never),
+    ("Down", When::Called),
+    ("Rollback", When::Called),
+    ("History", When::Never),
+    ("Audit", When::Never),
+];
+
+/// When a method is recorded. One that is in no table is refused to everybody, and told of.
+#[must_use]
+pub fn audited(method: &str) -> When {
+    let found = CALLS.iter().find(|(name, _)| *name == method);
+    found.map_or(When::Called, |(_, when)| *when)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::role;
+
+    #[test]
+    fn every_rpc_of_the_schema_is_recorded_or_reads() {
+        let schema = include_str!("../../schema/longshore/v1/agent.proto");
+        let methods: BTreeSet<&str> = schema
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("rpc "))
+            .filter_map(|line| line.split('(').next())
+            .collect();
+        let listed: BTreeSet<&str> = CALLS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(methods, listed);
+        assert_eq!(CALLS.len(), listed.len(), "an RPC is listed twice");
+    }
+
+    #[test]
+    fn what_a_viewer_may_call_reads() {
+        for (name, when) in CALLS {
+            let viewer = role::required(name) == Some(role::Role::Viewer);
+            assert!(!viewer || *when == When::Never, "{name}");
+        }
+    }
+}
