@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and its help. Types only; nothing is done here.
 
 mod admin;
+mod audit;
 mod back;
 mod when;
 
@@ -15,6 +16,7 @@ pub use admin::{
     HostApproveArgs, HostVerb, InitArgs, OperatorAcceptArgs, OperatorApproveArgs,
     OperatorRequestArgs, OperatorVerb, RoleArg,
 };
+pub use audit::AuditArgs;
 pub use back::{HistoryArgs, RollbackArgs};
 pub use when::When;
 
@@ -62,6 +64,8 @@ pub enum Verb {
     Rollback(RollbackArgs),
     /// Show what has been done to a stack, and what it can go back to
     History(HistoryArgs),
+    /// Show who changed what on hosts, and check that record
+    Audit(AuditArgs),
     /// Show what runs
     #[command(visible_alias = "ps")]
     Status(StatusArgs),

@@ -1,6 +1,7 @@
 //! What each verb does: the order of steps, over the seams to the fleet, the links and the screen.
 
 mod attach;
+mod audit;
 mod cancel;
 mod confirm;
 mod deploy;
@@ -27,8 +28,8 @@ use proto::id::{HostName, ServiceName};
 use proto::registry::RegistryAuth;
 
 use crate::cli::{
-    AttachArgs, CancelArgs, ConfirmArgs, DeployArgs, DownArgs, HistoryArgs, LogsArgs, Output,
-    PlanArgs, RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
+    AttachArgs, AuditArgs, CancelArgs, ConfirmArgs, DeployArgs, DownArgs, HistoryArgs, LogsArgs,
+    Output, PlanArgs, RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
 };
 use crate::error::Failure;
 use crate::event::Place;
@@ -189,6 +190,8 @@ pub enum FleetVerb {
     Rollback(RollbackArgs),
     /// `history`.
     History(HistoryArgs),
+    /// `audit`.
+    Audit(AuditArgs),
     /// `status`.
     Status(StatusArgs),
     /// `logs`.
@@ -207,6 +210,7 @@ pub async fn run(verb: FleetVerb, context: &Context) -> Exit {
         FleetVerb::Confirm(args) => confirm::run(args, context).await,
         FleetVerb::Rollback(args) => rollback::run(args, context).await,
         FleetVerb::History(args) => history::run(args, context).await,
+        FleetVerb::Audit(args) => audit::run(args, context).await,
         FleetVerb::Status(args) => status::run(args, context).await,
         FleetVerb::Logs(args) => logs::run(args, context).await,
         FleetVerb::Down(args) => down::run(args, context).await,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use proto::audit::{HEADER, Head};
 use proto::event::Event;
 use proto::fault::{Fault, FaultKind};
 use proto::hello::ProtocolRange;
@@ -20,9 +21,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
 use tonic::transport::Server;
+use tower::util::MapResponseLayer;
 use wire::agent_server::AgentServer;
 
+use crate::heads::Heads;
 use crate::link::{BoxedIo, Dial};
 
 pub(crate) use world::{FakeFleet, FakeSupply, event, plan_of, script_of_success};
@@ -46,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) history: Vec<HistoryEntry>,
     /// Lines of the audit record.
     pub(crate) record: Vec<Vec<u8>>,
+    /// What its answers say is the head of it.
+    pub(crate) head: Option<Head>,
     /// Submissions whose answer is lost.
     pub(crate) lose_answers: usize,
     pub(crate) cancelling: bool,
@@ -87,6 +94,7 @@ pub(crate) struct FakeHost {
     connections: mpsc::Sender<DuplexStream>,
     wires: Mutex<JoinSet<()>>,
     unreachable: Mutex<Option<Fault>>,
+    heads: Mutex<Option<Arc<Heads>>>,
     _server: JoinSet<()>,
 }
 
@@ -99,10 +107,12 @@ impl FakeHost {
             held: Notify::new(),
         });
         let service = AgentServer::new(service::FakeAgent(Arc::clone(&state)));
+        let head = state.script.head;
         let mut server = JoinSet::new();
         server.spawn(async move {
             let incoming = ReceiverStream::new(incoming).map(Ok::<_, std::io::Error>);
             Server::builder()
+                .layer(MapResponseLayer::new(move |answer| with_head(answer, head)))
                 .add_service(service)
                 .serve_with_incoming(incoming)
                 .await
@@ -113,8 +123,14 @@ impl FakeHost {
             connections,
             wires: Mutex::default(),
             unreachable: Mutex::default(),
+            heads: Mutex::default(),
             _server: server,
         })
+    }
+
+    /// From here on its dialler remembers heads there.
+    pub(crate) fn remember_heads(&self, heads: Arc<Heads>) {
+        *self.heads.lock().unwrap() = Some(heads);
     }
 
     /// Cuts every connection; new ones work.
@@ -132,6 +148,14 @@ impl FakeHost {
     pub(crate) fn seen(&self) -> Seen {
         self.state.seen.lock().unwrap().clone()
     }
+}
+
+fn with_head(mut answer: Response<Body>, head: Option<Head>) -> Response<Body> {
+    if let Some(head) = head {
+        let value = head.to_string().parse().unwrap();
+        answer.headers_mut().insert(HEADER, value);
+    }
+    answer
 }
 
 /// Dials a [`FakeHost`].
@@ -153,5 +177,9 @@ impl Dial for FakeDial {
             Ok(Box::new(near) as BoxedIo)
         }
         .boxed()
+    }
+
+    fn heads(&self) -> Option<Arc<Heads>> {
+        self.0.heads.lock().unwrap().clone()
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use proto::fault::{Fault, FaultKind};
+use proto::id::HostName;
 
 use crate::pki::Fingerprint;
 use crate::private::{self, FileError};
@@ -106,6 +107,13 @@ impl Home {
     pub fn confirmed_programs(&self, fingerprint: &Fingerprint) -> PathBuf {
         let fleet = self.state.join("fleets").join(fingerprint.as_str());
         fleet.join("programs")
+    }
+
+    /// Where it is remembered how far a host's audit record went.
+    #[must_use]
+    pub fn audit_head(&self, fingerprint: &Fingerprint, host: &HostName) -> PathBuf {
+        let fleet = self.state.join("fleets").join(fingerprint.as_str());
+        fleet.join("audit").join(host.as_str())
     }
 }
 

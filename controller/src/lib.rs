@@ -31,6 +31,7 @@ pub mod exit;
 pub mod fleet;
 pub mod fleet_file;
 pub mod fleet_run;
+pub mod heads;
 pub mod home;
 pub mod identity;
 pub mod link;

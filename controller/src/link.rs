@@ -4,9 +4,11 @@
 //! A link is cheap to clone. Unary calls have a deadline; streams live as long as the keepalive proves the
 //! connection. [`Watch`] and [`LogStream`] use connections of their own when the first one breaks.
 
+mod audit;
 mod backoff;
 mod channel;
 mod fault;
+mod heard;
 mod history;
 mod logs;
 mod stage;
@@ -28,12 +30,15 @@ use proto::registry::RegistryAuth;
 use proto::status::StackStatus;
 use proto::wire::v1 as wire;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 use wire::agent_client::AgentClient;
 
+use crate::heads::Heads;
+
+use heard::Heard;
 use stage::StageId;
 
+pub use audit::RecordLines;
 pub use backoff::Patience;
 pub use logs::{LogSeen, LogStream};
 pub use stage::{Staged, Supply};
@@ -50,6 +55,11 @@ pub type BoxedIo = Box<dyn Io>;
 pub trait Dial: Send + Sync + 'static {
     /// Connects within [`CONNECT_TIMEOUT`](proto::limits::CONNECT_TIMEOUT), proving both sides' identity.
     fn dial(&self) -> BoxFuture<'_, Result<BoxedIo, Fault>>;
+
+    /// What this workstation remembers of the host's audit record; `None` where nothing is remembered.
+    fn heads(&self) -> Option<Arc<Heads>> {
+        None
+    }
 }
 
 /// This program's version, for messages.
@@ -81,7 +91,7 @@ pub struct Order {
 pub struct Link {
     host: HostName,
     dial: Arc<dyn Dial>,
-    client: AgentClient<Channel>,
+    client: AgentClient<Heard>,
     facts: Arc<HostFacts>,
 }
 
@@ -287,7 +297,7 @@ impl Link {
         LogStream::new(self.clone(), query, patience)
     }
 
-    async fn bulk(&self) -> Result<AgentClient<Channel>, Fault> {
+    async fn bulk(&self) -> Result<AgentClient<Heard>, Fault> {
         client(&self.host, &self.dial, channel::Purpose::Bulk).await
     }
 
@@ -314,14 +324,15 @@ async fn client(
     host: &HostName,
     dial: &Arc<dyn Dial>,
     purpose: channel::Purpose,
-) -> Result<AgentClient<Channel>, Fault> {
+) -> Result<AgentClient<Heard>, Fault> {
     let channel = channel::open(host, Arc::clone(dial), purpose).await?;
-    Ok(AgentClient::new(channel)
+    let heard = Heard::new(channel, dial.heads());
+    Ok(AgentClient::new(heard)
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES))
 }
 
-async fn hello(host: &HostName, mut client: AgentClient<Channel>) -> Result<HostFacts, Fault> {
+async fn hello(host: &HostName, mut client: AgentClient<Heard>) -> Result<HostFacts, Fault> {
     let request = wire::HelloRequest {
         controller_version: VERSION.to_owned(),
         protocol_min: PROTOCOL.min,

@@ -130,7 +130,7 @@ fn read_text(path: &Path, file: File) -> Result<Zeroizing<String>, FileError> {
 /// # Errors
 /// When any step fails; the old file then stays.
 pub fn write_secret(path: &Path, text: &str) -> Result<(), FileError> {
-    replace(path, text, 0o600).map_err(FileError::io("write", path))
+    replace(path, text, 0o600, Reach::Disk).map_err(FileError::io("write", path))
 }
 
 /// Puts a file in place that anyone may see.
@@ -138,10 +138,27 @@ pub fn write_secret(path: &Path, text: &str) -> Result<(), FileError> {
 /// # Errors
 /// When any step fails; the old file then stays.
 pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
-    replace(path, text, 0o644).map_err(FileError::io("write", path))
+    replace(path, text, 0o644, Reach::Disk).map_err(FileError::io("write", path))
 }
 
-fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+/// Puts a file in place for its owner, without waiting for the disk: a power cut may take it, and it can be learnt anew.
+///
+/// # Errors
+/// When any step fails; the old file then stays.
+pub fn write_soon(path: &Path, text: &str) -> Result<(), FileError> {
+    replace(path, text, 0o600, Reach::System).map_err(FileError::io("write", path))
+}
+
+/// How far a file has come when a write returns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Other processes see it.
+    System,
+    /// It outlives a power cut.
+    Disk,
+}
+
+fn replace(path: &Path, text: &str, mode: u32, reach: Reach) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -150,9 +167,14 @@ fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     getrandom::fill(&mut suffix).map_err(io::Error::other)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = parent.join(format!(".{name}.{:016x}", u64::from_be_bytes(suffix)));
+    let synced = |file: &File| match reach {
+        Reach::System => Ok(()),
+        Reach::Disk => file.sync_all(),
+    };
     let result = write_new(&temporary, text, mode)
+        .and_then(|file| synced(&file))
         .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| File::open(parent)?.sync_all());
+        .and_then(|()| synced(&File::open(parent)?));
     if result.is_err() {
         // After a successful rename there is nothing to remove, and that is fine.
         fs::remove_file(&temporary).ok();
@@ -160,14 +182,14 @@ fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     result
 }
 
-fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<File> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(path)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    Ok(file)
 }
 
 /// Makes a folder, and those above it, that only its owner may enter; one that exists is left as it is.

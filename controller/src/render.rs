@@ -1,6 +1,7 @@
 //! Draws what happens: a live screen on a terminal, lines to read back elsewhere, JSON for machines. Events
 //! are the only input, so that a recorded list of them gives the same screen again.
 
+pub mod audit;
 pub mod history;
 mod live;
 pub mod log;

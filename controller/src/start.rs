@@ -91,6 +91,7 @@ fn dispatch(cli: Cli, parts: &dyn Parts, terminal: &Terminal) -> Result<Exit, Fa
         Verb::Confirm(args) => command::FleetVerb::Confirm(args),
         Verb::Rollback(args) => command::FleetVerb::Rollback(args),
         Verb::History(args) => command::FleetVerb::History(args),
+        Verb::Audit(args) => command::FleetVerb::Audit(args),
         Verb::Status(args) => command::FleetVerb::Status(args),
         Verb::Logs(args) => command::FleetVerb::Logs(args),
         Verb::Down(args) => command::FleetVerb::Down(args),

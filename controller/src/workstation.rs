@@ -18,6 +18,7 @@ use crate::command::{Ended, Fleet, Leave, Target};
 use crate::error::Failure;
 use crate::event::Place;
 use crate::exit::Exit;
+use crate::heads::Heads;
 use crate::home::Home;
 use crate::identity::{OperatorIdentity, load_operator, read_ca};
 use crate::link::{BoxedIo, Dial, Supply};
@@ -81,6 +82,7 @@ impl Parts for Workstation {
         let fleet = fleet::Fleet::load(&file)?;
         Ok(Arc::new(LocalFleet {
             programs: Programs::new(fleet.root.clone(), terminal.clone()),
+            terminal: terminal.clone(),
             fleet,
             home: Home::from_environment()?,
             variables: self.variables.clone(),
@@ -117,6 +119,7 @@ struct LocalFleet {
     docker_config: PathBuf,
     identity: OnceLock<Credentials>,
     programs: Programs,
+    terminal: Terminal,
 }
 
 impl LocalFleet {
@@ -163,9 +166,11 @@ impl Fleet for LocalFleet {
         let entry = self.fleet.host(host).ok_or_else(|| unknown(host))?;
         let Credentials { ca, operator } = self.identity()?;
         let client = HostClient::new(ca, operator, host)?;
+        let path = self.home.audit_head(&ca.fingerprint(), host);
         Ok(Arc::new(Direct {
             address: entry.address.to_string(),
             client,
+            heads: Arc::new(Heads::load(&path, host, &self.terminal)),
         }))
     }
 
@@ -224,6 +229,7 @@ fn unknown(host: &HostName) -> Fault {
 struct Direct {
     address: String,
     client: HostClient,
+    heads: Arc<Heads>,
 }
 
 impl Dial for Direct {
@@ -233,6 +239,10 @@ impl Dial for Direct {
             Ok(Box::new(stream) as BoxedIo)
         }
         .boxed()
+    }
+
+    fn heads(&self) -> Option<Arc<Heads>> {
+        Some(Arc::clone(&self.heads))
     }
 }
 

@@ -73,6 +73,11 @@ pub(crate) fn files() -> Vec<Entry> {
             "What the authorities have signed here, one JSON object a line.",
         ),
         (
+            "~/.local/state/longshore/fleets/FINGERPRINT/audit/HOST",
+            "The newest entry of a host's audit record that this machine was told of. The folder is \
+             $XDG_STATE_HOME/longshore, or state below $LONGSHORE_HOME.",
+        ),
+        (
             "~/.docker/config.json",
             "Logins for registries and the credential helpers that know them, as docker login writes them.",
         ),
@@ -141,6 +146,11 @@ pub(crate) fn agent_files() -> Vec<Entry> {
         (
             format!("{}/", state.display()),
             "Revisions, journals and project directories.".to_owned(),
+        ),
+        (
+            format!("{}/audit/", state.display()),
+            "Who changed what: one JSON object a line, each with the hash of the one before."
+                .to_owned(),
         ),
         (
             "longshore-agent.service".to_owned(),

@@ -82,6 +82,7 @@ fn flags_are_where_fingers_expect_them() {
         "cancel emilia/opq",
         "rollback emilia/opq --to 34497CC1 -y -d --timeout 10m -o jsonl",
         "history emilia stack:opq -n 5 -o json",
+        "audit emilia loa/opq -n all --accept -o jsonl",
         "version",
     ] {
         assert!(read(words).is_ok(), "{words}");

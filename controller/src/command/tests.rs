@@ -1,5 +1,6 @@
 //! Whole commands against scripted agents: deploys here, the other verbs in `other`.
 
+mod audit;
 mod back;
 mod other;
 mod part;
@@ -50,6 +51,7 @@ async fn run_in(words: &str, context: &Context, capture: &Capture) -> Ran {
         Verb::Confirm(args) => FleetVerb::Confirm(args),
         Verb::Rollback(args) => FleetVerb::Rollback(args),
         Verb::History(args) => FleetVerb::History(args),
+        Verb::Audit(args) => FleetVerb::Audit(args),
         Verb::Status(args) => FleetVerb::Status(args),
         Verb::Logs(args) => FleetVerb::Logs(args),
         Verb::Down(args) => FleetVerb::Down(args),

@@ -111,6 +111,7 @@ impl Script {
             status: Vec::new(),
             history: Vec::new(),
             record: Vec::new(),
+            head: None,
             lose_answers: 0,
             cancelling: true,
             busy: 0,

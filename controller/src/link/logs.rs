@@ -7,11 +7,10 @@ use proto::fault::{Fault, FaultKind};
 use proto::log::{LogQuery, LogRecord, Stream};
 use proto::wire::v1 as wire;
 use tonic::Streaming;
-use tonic::transport::Channel;
 use wire::agent_client::AgentClient;
 
 use super::backoff::Backoff;
-use super::{Link, Patience, SHORT, fault};
+use super::{Link, Patience, SHORT, fault, heard::Heard};
 
 /// What a log stream yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +97,7 @@ pub struct LogStream {
     link: Link,
     query: LogQuery,
     stream: Option<Streaming<wire::LogRecord>>,
-    client: Option<AgentClient<Channel>>,
+    client: Option<AgentClient<Heard>>,
     cursor: Cursor,
     backoff: Backoff,
     lost: bool,
