@@ -34,6 +34,7 @@ macro_rules! intakes {
 /// All of them, by name.
 pub(crate) const INTAKES: &[Intake] = intakes! {
     "agent-config" => config::agent,
+    "audit" => state::audit,
     "authorities" => identity::authorities,
     "compose-config" => engine::compose_config,
     "compose-words" => engine::compose_words,

@@ -17,6 +17,7 @@ use controller::passphrase::Passphrase;
 use controller::pki::{Authorities, Request};
 use intake::INTAKES;
 use prost::Message as _;
+use proto::audit::Chain;
 use proto::plan::Plan;
 use proto::stack::StackSpec;
 use proto::wire::v1 as wire;
@@ -120,4 +121,9 @@ fn seeds_reach_what_they_are_for() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("events.jsonl"), bytes("journal/whole")).unwrap();
     assert_eq!(read_events(folder.path()).unwrap().len(), 7);
+    let mut chain = Chain::new(None);
+    let whole = text("audit/whole");
+    let sound = whole.lines().filter_map(|line| chain.take(line.as_bytes()));
+    assert_eq!(sound.count(), whole.lines().count());
+    assert!(chain.finish().holds());
 }

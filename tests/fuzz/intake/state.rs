@@ -2,10 +2,12 @@
 
 use std::fmt::Debug;
 
+use agent::audit::{Audit, pages};
 use agent::journal::{Journal, read_events};
 use agent::redact::Redactor;
 use agent::store::{Applied, Revision, Stage};
 use controller::event::FleetEvent;
+use proto::audit::{Chain, Fact, Verdict, open, seal};
 use proto::event::{Event, EventKind};
 use proto::id::DeployId;
 use serde::Serialize;
@@ -38,6 +40,47 @@ pub(super) fn journal(bytes: &[u8]) {
         assert_eq!(mended.len(), events.len() + 1);
         assert_eq!(mended.get(..events.len()), Some(events.as_slice()));
     });
+}
+
+/// The audit record, whole, torn or edited.
+pub(super) fn audit(bytes: &[u8]) {
+    in_scratch(|scratch| {
+        let folder = scratch.path().join("audit");
+        std::fs::remove_dir_all(&folder).ok();
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join(format!("{:020}.jsonl", 1));
+        std::fs::write(&path, bytes).unwrap();
+        let (lines, before) = follow(&folder);
+        for sealed in lines.iter().filter_map(|line| open(line).ok()) {
+            let (again, hash) = seal(&sealed.entry).unwrap();
+            assert_eq!(open(again.as_bytes()).unwrap().hash, hash);
+        }
+        let audit = Audit::open(&folder);
+        audit.append(Fact::Torn { bytes: 0 }).unwrap();
+        let kept = std::fs::read(&path).unwrap();
+        let whole: usize = lines.iter().map(|line| line.len() + 1).sum();
+        assert!(
+            kept.starts_with(bytes.get(..whole.min(bytes.len())).unwrap()),
+            "mending is cutting off, and nothing else"
+        );
+        let (_, after) = follow(&folder);
+        assert_eq!(Some(after.head), audit.head());
+        assert_eq!(before.breaks.is_empty(), after.breaks.is_empty());
+    });
+}
+
+fn follow(folder: &std::path::Path) -> (Vec<Vec<u8>>, Verdict) {
+    let mut chain = Chain::new(None);
+    let mut all = Vec::new();
+    pages(folder, 0, 0, |lines| {
+        for line in &lines {
+            chain.take(line);
+        }
+        all.extend(lines);
+        true
+    })
+    .unwrap();
+    (all, chain.finish())
 }
 
 /// The store's JSON records, and the recorded events of a screen.
