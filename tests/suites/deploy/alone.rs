@@ -35,6 +35,11 @@ impl<'w> Alone<'w> {
         self.host.name()
     }
 
+    /// What the agent has logged.
+    pub(crate) fn log(&self) -> String {
+        self.agent.output()
+    }
+
     pub(crate) fn address(&self) -> String {
         format!("{}:7433", self.host.ip())
     }

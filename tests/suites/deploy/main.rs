@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a suite: every failure is a panic")]
 
 mod alone;
+mod audit;
 mod bad_input;
+mod canary;
 mod confirming;
 mod deploys;
 mod escapes;
