@@ -1,6 +1,7 @@
 //! The one seam between longshore and what runs containers: Docker and Compose in production, a script in tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -120,6 +121,18 @@ pub struct Container {
     pub started_at_millis: u64,
     /// Published ports, as `docker ps` spells them: `127.0.0.1:8080->80/tcp`.
     pub ports: Vec<String>,
+    /// Where the host itself reaches it; nowhere without a network, or before it has started.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+}
+
+/// How a program in a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecEnd {
+    /// Its exit code.
+    pub exit_code: i64,
+    /// The last 4 KiB of what it printed on both outputs.
+    pub output: String,
 }
 
 /// An image in the engine's store.
@@ -345,6 +358,15 @@ pub trait Engine: Send + Sync + 'static {
     /// Wakes whenever a container of the project changes. Ends when the engine's event stream ends.
     async fn nudges(&self, project: &ProjectName)
     -> Result<BoxStream<'static, Nudge>, EngineError>;
+
+    /// Runs a program in a container to its end, and gives that. A program that does not end by the deadline goes on
+    /// inside, and so does one whose caller gives up: the engine has no way to end it.
+    async fn probe_exec(
+        &self,
+        container: &str,
+        argv: &[String],
+        deadline: Duration,
+    ) -> Result<ExecEnd, EngineError>;
 
     /// One container's log lines. Dropping the stream closes it.
     async fn logs(

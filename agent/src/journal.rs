@@ -167,6 +167,19 @@ impl Journal {
                 current,
                 total,
             },
+            EventKind::ProbeAnswered {
+                service,
+                container,
+                probe,
+                passed,
+                answer,
+            } => EventKind::ProbeAnswered {
+                service,
+                container,
+                probe: redactor.line(probe),
+                passed,
+                answer: redactor.line(answer),
+            },
             other @ (EventKind::Received { .. }
             | EventKind::StateEntered { .. }
             | EventKind::ConfirmWanted { .. }
@@ -207,7 +220,9 @@ impl Journal {
 fn within_bounds(kind: EventKind, count: usize) -> Option<EventKind> {
     let chatter = matches!(
         kind,
-        EventKind::ComposeLine { .. } | EventKind::ServiceState { .. }
+        EventKind::ComposeLine { .. }
+            | EventKind::ServiceState { .. }
+            | EventKind::ProbeAnswered { .. }
     );
     match count.cmp(&MOST_EVENTS) {
         std::cmp::Ordering::Equal if chatter => Some(EventKind::Warning {
@@ -224,7 +239,9 @@ fn append(file: &mut File, event: &Event) -> std::io::Result<()> {
     file.write_all(&line)?;
     // Lines of Compose may be lost in a power cut; where the deploy stood may not.
     match event.kind {
-        EventKind::ComposeLine { .. } | EventKind::ServiceState { .. } => Ok(()),
+        EventKind::ComposeLine { .. }
+        | EventKind::ServiceState { .. }
+        | EventKind::ProbeAnswered { .. } => Ok(()),
         _ => file.sync_data(),
     }
 }

@@ -23,7 +23,6 @@ pub mod config;
 pub mod daemon;
 pub mod deploy;
 pub mod deployer;
-pub mod duration;
 pub mod engine;
 pub mod enroll;
 pub mod files;

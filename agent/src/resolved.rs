@@ -10,7 +10,6 @@ use proto::path::RelPath;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::duration;
 use crate::healthcheck::Healthcheck;
 use crate::hostkey::HostKey;
 use crate::redact::Redactor;
@@ -240,7 +239,7 @@ fn patience(healthcheck: Option<&Value>) -> Duration {
     let time = |name: &str| {
         field(name)
             .and_then(Value::as_str)
-            .and_then(duration::parse)
+            .and_then(proto::duration::parse)
     };
     Healthcheck::of(
         time("interval"),

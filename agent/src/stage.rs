@@ -16,7 +16,7 @@ use crate::audit::Caller;
 use crate::engine::{ComposeProject, Engine};
 use crate::files::FileError;
 use crate::redact::Redactor;
-use crate::resolved;
+use crate::resolved::{self, ResolvedStack};
 use crate::store::tempdir::TempDir;
 use crate::store::{BlobWriter, Stage, Store};
 
@@ -188,6 +188,7 @@ impl Session {
         let redactor = Redactor::new(&self.spec.values);
         let key = self.store.key();
         let resolved = resolved::read(&resolution.config, &self.directory, key, &redactor)?;
+        check_named_services(&self.spec, &resolved)?;
         let stage = Stage {
             id,
             spec: self.spec,
@@ -296,6 +297,20 @@ fn outside(what: &str) -> Fault {
         format!("the Compose files name a file outside the stack: {what}"),
     )
     .hint("move the file into the stack's folder, or name it by its absolute path on the host")
+}
+
+/// A probe of a service that is not there would never be asked, and nobody would know.
+fn check_named_services(spec: &StackSpec, resolved: &ResolvedStack) -> Result<(), Fault> {
+    let probed = spec.probes.iter().map(|it| ("a probe", &it.service));
+    let timed = spec.deadlines.keys().map(|it| ("a deadline", it));
+    for (what, service) in probed.chain(timed) {
+        if resolved.service(service).is_none() {
+            let what = format!("{what} names service {service}, which the stack does not have");
+            return Err(Fault::new(FaultKind::InvalidStack, what)
+                .hint("services behind a profile run only when the profile is active"));
+        }
+    }
+    Ok(())
 }
 
 /// Limits, and names that one file system would confuse: a file that is another one's folder.

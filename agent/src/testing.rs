@@ -293,5 +293,6 @@ pub(crate) fn container(service: &str) -> Container {
         replaces: None,
         started_at_millis: 1,
         ports: Vec::new(),
+        addresses: Vec::new(),
     }
 }

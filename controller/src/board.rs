@@ -199,7 +199,8 @@ impl Site {
                 }
             }
             EventKind::ServiceState { .. } => self.apply_container(kind),
-            EventKind::Warning { .. }
+            EventKind::ProbeAnswered { .. }
+            | EventKind::Warning { .. }
             | EventKind::ConfirmWanted { .. }
             | EventKind::Confirmed { .. } => {}
             EventKind::Renewed { containers } => {

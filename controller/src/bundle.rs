@@ -221,6 +221,8 @@ impl Bundle {
             values: layout.values,
             allow_undefined: stack.allow_undefined.clone(),
             files: Vec::new(),
+            probes: stack.probes.clone(),
+            deadlines: stack.deadlines.clone(),
         };
         let mut bundle = Self {
             spec,

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use globset::Glob;
 use proto::fault::{Fault, FaultKind};
-use proto::id::{FleetName, HostName, ProjectName, StackName};
+use proto::id::{FleetName, HostName, ProjectName, ServiceName, StackName};
 use proto::path::{HostDir, RelPath};
+use proto::probe::Probe;
 use proto::stack::VarName;
 
 pub mod address;
@@ -15,6 +17,7 @@ pub mod diagnostic;
 mod document;
 pub mod label;
 mod parse;
+mod probe;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -102,6 +105,10 @@ pub struct Stack {
     pub allow_undefined: Vec<VarName>,
     /// Interpolation values.
     pub env: Env,
+    /// What its containers must answer before they are judged good.
+    pub probes: Vec<Probe>,
+    /// How long its services may take to become good.
+    pub deadlines: BTreeMap<ServiceName, Duration>,
 }
 
 /// Why there is no fleet to work with.

@@ -6,6 +6,7 @@ mod fault;
 mod hello;
 mod history;
 mod plan;
+mod probe;
 mod stage;
 mod status;
 

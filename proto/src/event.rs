@@ -166,6 +166,19 @@ pub enum EventKind {
         /// Judged good.
         settled: bool,
     },
+    /// A probe was answered otherwise than before.
+    ProbeAnswered {
+        /// Whose container.
+        service: ServiceName,
+        /// The container's name.
+        container: String,
+        /// What was asked: `http /health on port 8080`.
+        probe: String,
+        /// Whether that was the answer wanted.
+        passed: bool,
+        /// What came: `answered 503`.
+        answer: String,
+    },
     /// Something the operator should know.
     Warning {
         /// A sentence.

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod convert;
+pub mod duration;
 pub mod event;
 pub mod fault;
 pub mod hello;
@@ -16,6 +17,7 @@ pub mod limits;
 pub mod log;
 pub mod path;
 pub mod plan;
+pub mod probe;
 pub mod registry;
 pub mod role;
 pub mod stack;

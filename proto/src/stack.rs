@@ -1,13 +1,16 @@
 //! What a controller brings to a host: a stack's files, values and how Compose is to read them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BlobId, ProjectName, StackName};
+use crate::id::{BlobId, ProjectName, ServiceName, StackName};
 use crate::limits::VALUE_BYTES;
 use crate::path::{HostDir, RelPath};
+use crate::probe::Probe;
 
 /// Why an interpolation value was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -184,6 +187,12 @@ pub struct StackSpec {
     pub allow_undefined: Vec<VarName>,
     /// Everything that is shipped, sorted by path.
     pub files: Vec<ShippedFile>,
+    /// What its containers must answer before they are judged good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Probe>,
+    /// How long a service may take to become good, where its healthcheck does not say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deadlines: BTreeMap<ServiceName, Duration>,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{RevisionId, ServiceName, StackName};
 use proto::plan::{Part, Plan};
+use proto::stack::StackSpec;
 
 use super::{Job, Stopped, pace};
 use crate::clock;
@@ -30,6 +31,7 @@ pub(super) async fn of_stage(
     containers: &[Container],
 ) -> Result<Revision, Stopped> {
     let engine_version = job.engine.facts().await?.version;
+    let mut spec = stage.spec.clone();
     let mut state = State {
         resolved: stage.resolved.clone(),
         images: images.clone(),
@@ -39,10 +41,12 @@ pub(super) async fn of_stage(
     let base = job.store.current(&stage.spec.stack)?;
     let base = base.filter(|base| Some(base.id) == plan.base);
     if let Some(part) = &plan.part {
-        state = state.over(part, base.as_ref().ok_or_else(moved_on)?);
+        let base = base.as_ref().ok_or_else(moved_on)?;
+        keep_judged_by(&mut spec, part, base);
+        state = state.over(part, base);
     }
     let parts = (
-        &stage.spec,
+        &spec,
         &state.images,
         &state.older,
         &stage.compose_version,
@@ -51,7 +55,7 @@ pub(super) async fn of_stage(
     let id = RevisionId::from_bytes(job.store.key().id("revision", &parts));
     Ok(Revision {
         id,
-        spec: stage.spec.clone(),
+        spec,
         resolved: state.resolved,
         images: state.images,
         config_hashes: state.config_hashes,
@@ -120,6 +124,19 @@ fn moved_on() -> Fault {
         "another revision was committed in the middle of this deploy",
     )
     .hint("look at what runs, then deploy again: controller status")
+}
+
+/// What a deploy left alone is judged as before when the stack comes back to it.
+fn keep_judged_by(spec: &mut StackSpec, part: &Part, base: &Revision) {
+    spec.probes.retain(|probe| part.covers(&probe.service));
+    let kept = base.spec.probes.iter();
+    let kept = kept.filter(|probe| !part.covers(&probe.service));
+    spec.probes.extend(kept.cloned());
+    spec.deadlines.retain(|service, _| part.covers(service));
+    let kept = base.spec.deadlines.iter();
+    let kept = kept.filter(|(service, _)| !part.covers(service));
+    spec.deadlines
+        .extend(kept.map(|(service, time)| (service.clone(), *time)));
 }
 
 impl State {

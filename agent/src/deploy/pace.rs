@@ -87,6 +87,7 @@ mod tests {
             replaces: None,
             started_at_millis,
             ports: Vec::new(),
+            addresses: Vec::new(),
         }
     }
 

@@ -8,6 +8,8 @@ use proto::event::{EventKind, Outcome};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{ProjectName, ServiceName};
 use proto::plan::Plan;
+use proto::probe::Probe;
+use proto::stack::StackSpec;
 use tokio::time::Instant;
 
 use super::{Job, Stopped};
@@ -16,9 +18,12 @@ use crate::engine::{Container, EngineError, LogRange};
 use crate::resolved::ResolvedService;
 use crate::store::{ImagePin, Revision, Stage};
 
+mod ask;
 mod judge;
+mod probing;
 
-use judge::{Blame, Expected, Moment, Seen, Verdict, judge};
+use judge::{Answers, Blame, Expected, Moment, Seen, Verdict, judge};
+use probing::Probing;
 
 /// Last lines shown of a container that failed.
 const LAST_LINES: u32 = 20;
@@ -31,6 +36,7 @@ const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 pub(super) struct Target<'a> {
     project: &'a ProjectName,
     expected: Vec<Expected<'a>>,
+    probes: &'a [Probe],
     /// It is gone back to: containers that never stopped need to be no better than they were.
     as_it_was: bool,
 }
@@ -46,7 +52,8 @@ impl<'a> Target<'a> {
         let covered = services.filter(|service| plan.covers(&service.name));
         Self {
             project: &stage.spec.project,
-            expected: expected(covered, images),
+            expected: expected(&stage.spec, covered, images),
+            probes: &stage.spec.probes,
             as_it_was: false,
         }
     }
@@ -55,7 +62,7 @@ impl<'a> Target<'a> {
     /// what an older one made is judged without its image.
     pub(super) fn of_revision(revision: &'a Revision) -> Self {
         let services = revision.resolved.services.iter();
-        let mut expected = expected(services, &revision.images);
+        let mut expected = expected(&revision.spec, services, &revision.images);
         for one in &mut expected {
             if revision.older.contains_key(&one.service.name) {
                 one.image_id = "";
@@ -64,6 +71,7 @@ impl<'a> Target<'a> {
         Self {
             project: &revision.spec.project,
             expected,
+            probes: &revision.spec.probes,
             as_it_was: false,
         }
     }
@@ -82,6 +90,7 @@ impl<'a> Target<'a> {
 }
 
 fn expected<'a>(
+    spec: &'a StackSpec,
     services: impl Iterator<Item = &'a ResolvedService>,
     images: &'a BTreeMap<String, ImagePin>,
 ) -> Vec<Expected<'a>> {
@@ -89,6 +98,13 @@ fn expected<'a>(
         .map(|service| Expected {
             service,
             image_id: images.get(&service.image).map_or("", |pin| pin.id.as_str()),
+            probes: {
+                let probes = spec.probes.iter().enumerate();
+                probes
+                    .filter(|(_, it)| it.service == service.name)
+                    .collect()
+            },
+            deadline: spec.deadlines.get(&service.name).copied(),
         })
         .collect()
 }
@@ -102,6 +118,7 @@ pub(super) async fn verify(
     changed: Instant,
 ) -> Result<Vec<Container>, Stopped> {
     let mut seen = Seen::new(before, changed, target.as_it_was);
+    let mut probing = Probing::new(job, target.probes);
     let mut shown = BTreeMap::new();
     loop {
         // Subscribed before looking, so that no change falls between the two.
@@ -120,19 +137,27 @@ pub(super) async fn verify(
                 now: Instant::now(),
                 wall_millis: clock::unix_millis(),
             };
-            let verdict = judge(&target.expected, &containers, &mut seen, at);
+            let verdict = judge(
+                &target.expected,
+                &containers,
+                &mut seen,
+                probing.answers(),
+                at,
+            );
             show(job, &containers, &verdict, &mut shown);
             if verdict.is_good() {
                 return Ok(containers);
             }
             if let Some(blame) = verdict.blame(at.now) {
-                return Err(failure(job, &blame, &containers).await);
+                return Err(failure(job, &blame, &containers, probing.answers()).await);
             }
+            probing.ask(&verdict.questions, &containers);
             let wake = verdict
                 .look_again_at()
                 .unwrap_or(at.now + SUBSCRIBE_DEADLINE);
             tokio::select! {
                 () = tokio::time::sleep_until(wake) => {}
+                () = probing.answered() => {}
                 nudge = nudges.next() => if nudge.is_none() { break },
             }
         }
@@ -164,7 +189,7 @@ fn show(
     }
 }
 
-async fn failure(job: &Job, blame: &Blame, containers: &[Container]) -> Stopped {
+async fn failure(job: &Job, blame: &Blame, containers: &[Container], answers: &Answers) -> Stopped {
     let (outcome, what) = if blame.hopeless {
         (
             Outcome::Failed,
@@ -185,6 +210,7 @@ async fn failure(job: &Job, blame: &Blame, containers: &[Container]) -> Stopped 
         .filter(|container| blame.containers.contains(&container.id));
     for container in failed.take(3) {
         fault = fault.output(last_words(job, container).await);
+        fault = fault.output(probe_output(container, answers));
     }
     Stopped { outcome, fault }
 }
@@ -202,6 +228,16 @@ fn times(services: &[(ServiceName, Duration)]) -> String {
     times.dedup();
     let times: Vec<String> = times.iter().map(|time| format!("{time} s")).collect();
     times.join(", ")
+}
+
+/// What the programs of a container's probes printed.
+fn probe_output(container: &Container, answers: &Answers) -> Vec<String> {
+    let mine = answers
+        .iter()
+        .filter(|(question, answer)| question.container == container.id && !answer.passed);
+    mine.flat_map(|(_, answer)| answer.output.lines())
+        .map(|line| format!("{} | probe: {line}", container.name))
+        .collect()
 }
 
 /// A container's last lines and its last healthcheck's output.

@@ -17,14 +17,15 @@ use self::inspect::{Inspected, InspectedImage, Listed, Named, PROJECT_LABEL};
 use self::reference::Reference;
 use self::request::encoded;
 use super::{
-    Container, EngineError, EngineFacts, Layer, LayerProgress, LocalImage, LogRange, Nudge, Pull,
-    RawLine, RemoteImage,
+    Container, EngineError, EngineFacts, ExecEnd, Layer, LayerProgress, LocalImage, LogRange,
+    Nudge, Pull, RawLine, RemoteImage,
 };
 
 mod api;
 mod banner;
 mod causes;
 mod direct;
+mod exec;
 mod frames;
 mod inspect;
 #[cfg(feature = "test-util")]
@@ -110,15 +111,23 @@ impl Docker {
         let mut inspections = iter(listed)
             .map(|listed| async move { inspect_container(&self.api, &listed.id).await })
             .buffer_unordered(INSPECTIONS);
-        let mut containers = Vec::new();
+        let mut containers: Vec<Container> = Vec::new();
+        let mut sharing = Vec::new();
         while let Some(inspected) = inspections.next().await {
             match inspected {
-                Ok(inspected) => containers.extend(inspected.into_container()),
+                Ok(inspected) => {
+                    let other = inspected.shares_network_of();
+                    let container = inspected.into_container();
+                    let own = container.as_ref().map(|it| it.id.clone());
+                    sharing.extend(own.zip(other));
+                    containers.extend(container);
+                }
                 // Gone between the list and the look.
                 Err(refusal) if refusal.is_missing() => {}
                 Err(refusal) => return Err(refusal.into_error(&what)),
             }
         }
+        share_addresses(&mut containers, &sharing);
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(containers)
     }
@@ -318,6 +327,16 @@ impl Docker {
         Ok(nudges::gather(body).boxed())
     }
 
+    /// Runs a program in a container to its end.
+    pub(super) async fn probe_exec(
+        &self,
+        container: &str,
+        argv: &[String],
+        deadline: Duration,
+    ) -> Result<ExecEnd, EngineError> {
+        exec::run(&self.api, container, argv, deadline).await
+    }
+
     /// One container's log lines.
     pub(super) async fn logs(
         &self,
@@ -328,6 +347,19 @@ impl Docker {
     }
 }
 
+/// A container in another one's network is reached where that one is.
+fn share_addresses(containers: &mut [Container], sharing: &[(String, String)]) {
+    for (own, other) in sharing {
+        let there = containers.iter().find(|it| it.id == *other);
+        let Some(there) = there.map(|it| it.addresses.clone()) else {
+            continue;
+        };
+        if let Some(container) = containers.iter_mut().find(|it| it.id == *own) {
+            container.addresses = there;
+        }
+    }
+}
+
 fn get(what: String, path: String) -> Ask<'static> {
     Ask {
         what,
@@ -335,6 +367,7 @@ fn get(what: String, path: String) -> Ask<'static> {
         path,
         query: Vec::new(),
         auth: None,
+        body: None,
         deadline: QUICK,
     }
 }

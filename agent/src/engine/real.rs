@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -15,7 +16,7 @@ use super::compose::Compose;
 use super::docker::Docker;
 use super::listening;
 use super::{
-    ComposeProject, Container, Engine, EngineError, EngineFacts, ExistingVolume, Layer,
+    ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume, Layer,
     LayerProgress, LocalImage, LogRange, Nudge, PortHolder, Pull, RawLine, RemoteImage, Resolution,
     Run, Up,
 };
@@ -167,6 +168,15 @@ impl Engine for RealEngine {
         project: &ProjectName,
     ) -> Result<BoxStream<'static, Nudge>, EngineError> {
         self.docker.nudges(project).await
+    }
+
+    async fn probe_exec(
+        &self,
+        container: &str,
+        argv: &[String],
+        deadline: Duration,
+    ) -> Result<ExecEnd, EngineError> {
+        self.docker.probe_exec(container, argv, deadline).await
     }
 
     async fn logs(

@@ -13,7 +13,7 @@ pub use self::behaviour::{Behaviour, Look};
 use self::faults::Faults;
 pub use self::faults::{Call, Method, Trouble};
 use self::world::World;
-use super::{Container, EngineError, ExistingVolume, LocalImage, PortHolder, Run};
+use super::{Container, EngineError, ExecEnd, ExistingVolume, LocalImage, PortHolder, Run};
 
 mod behaviour;
 mod config;
@@ -132,6 +132,13 @@ impl ScriptedEngine {
     pub fn behave(&self, image_or_service: &str, behaviour: Behaviour) {
         let name = image_or_service.to_owned();
         self.world().behaviours.insert(name, behaviour);
+    }
+
+    /// How a program in a container will end; without this, with 0.
+    pub fn program(&self, argv0: &str, exit_code: i64, output: &str) {
+        let output = output.to_owned();
+        let end = ExecEnd { exit_code, output };
+        self.world().programs.insert(argv0.to_owned(), end);
     }
 
     /// What the `nth` call of a method (from 1, counted from now on) does instead of its work.

@@ -52,6 +52,8 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
             compose_files: vec!["compose.yaml".parse().unwrap()],
             env_file: None,
             profiles: Vec::new(),
+            probes: Vec::new(),
+            deadlines: BTreeMap::new(),
             values: Vec::new(),
             directory: None,
             allow_undefined: Vec::new(),
@@ -113,6 +115,7 @@ fn container(name: &str) -> Container {
         replaces: None,
         started_at_millis: 1,
         ports: Vec::new(),
+        addresses: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod history;
 mod part;
 mod preview;
+mod probes;
 mod restart;
 mod secrets;
 mod staging;

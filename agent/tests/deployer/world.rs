@@ -1,5 +1,6 @@
 //! A host with nothing but a state directory and a scripted engine, and bundles to bring there.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,6 +61,8 @@ impl Bundle {
             directory: None,
             allow_undefined: Vec::new(),
             files: Vec::new(),
+            probes: Vec::new(),
+            deadlines: BTreeMap::new(),
         };
         let contents = Vec::new();
         Self { spec, contents }.compose(&json!({ "services": services }))

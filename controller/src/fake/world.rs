@@ -135,6 +135,8 @@ impl Supply for FakeSupply {
             compose_files: vec!["compose.yaml".parse().unwrap()],
             env_file: None,
             profiles: Vec::new(),
+            probes: Vec::new(),
+            deadlines: BTreeMap::new(),
             values: Vec::new(),
             directory: None,
             allow_undefined: Vec::new(),

@@ -192,6 +192,42 @@ pub(super) fn boolean(key: &str, item: &Item<'_>, problems: &mut Problems) -> Op
     }
 }
 
+/// The whole number at `item`, from 1 to `most`.
+pub(super) fn number(
+    key: &str,
+    most: u16,
+    item: &Item<'_>,
+    problems: &mut Problems,
+) -> Option<u16> {
+    let number = match item.get_ref() {
+        DeValue::Integer(number) => u16::from_str_radix(number.as_str(), number.radix()).ok(),
+        _ => None,
+    };
+    let number = number.filter(|number| (1..=most).contains(number));
+    if number.is_none() {
+        let what = format!("`{key}` must be a number from 1 to {most}");
+        problems.add::<()>(item.span(), what);
+    }
+    number
+}
+
+/// The words of a command at `item`; unlike in other lists, one may come twice.
+pub(super) fn words(key: &str, item: &Item<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+    let DeValue::Array(items) = item.get_ref() else {
+        // Reuse the message that every list has.
+        list::<String>(key, item, problems);
+        return None;
+    };
+    let words: Vec<String> = items
+        .iter()
+        .filter_map(|item| text(key, item, problems).map(str::to_owned))
+        .collect();
+    if words.first().is_none_or(String::is_empty) {
+        return problems.add(item.span(), format!("`{key}` names no program"));
+    }
+    Some(words)
+}
+
 /// The text at `item`, parsed by its type.
 pub(super) fn parse<T>(key: &str, item: &Item<'_>, problems: &mut Problems) -> Option<T>
 where

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Problem};
 use super::document::{Item, Placed, Problems, Section, entries, parse, text};
+use super::probe::{read_deadlines, read_probes};
 use super::value::{Document, Env, read_env};
 use super::{Fleet, Host, Profile, Stack, Transport};
 use crate::suggest;
@@ -115,6 +116,10 @@ fn read_stack(
     let env = section
         .get("env")
         .map(|item| read_env(&format!("[stacks.{name}.env]"), item, document, problems));
+    let probes = section.get("probes");
+    let probes = probes.map(|item| read_probes(&name, item, problems));
+    let deadlines = section.get("deadlines");
+    let deadlines = deadlines.map(|item| read_deadlines(&name, item, problems));
     section.finish(problems);
     Some(Stack {
         name,
@@ -128,6 +133,8 @@ fn read_stack(
         inherit: values(inherit),
         allow_undefined: values(allow_undefined),
         env: env.unwrap_or_default(),
+        probes: probes.unwrap_or_default(),
+        deadlines: deadlines.unwrap_or_default(),
     })
 }
 

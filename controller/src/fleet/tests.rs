@@ -43,6 +43,25 @@ PUBLIC = { file = "/etc/hosts", secret = false }
 DB_PASSWORD = { command = ["pass", "show", "opq/db"] }
 TOKEN = { env = "CI_TOKEN" }
 
+[[stacks.opq.probes]]
+service = "view"
+http    = "/health"
+port    = 8080
+status  = 200
+timeout = "2s"
+
+[[stacks.opq.probes]]
+service  = "db"
+exec     = ["pg_isready", "-q"]
+interval = "500ms"
+
+[[stacks.opq.probes]]
+service = "db"
+tcp     = 5432
+
+[stacks.opq.deadlines]
+view = "3m"
+
 [hosts.emilia.env.opq]
 VIEW_PORT = "8888"
 "#;
@@ -101,6 +120,89 @@ fn values_say_where_they_come_from_and_whether_they_are_secret() {
     ] {
         assert_eq!(of(name).secret, secret, "{name}");
     }
+}
+
+#[test]
+fn probes_and_deadlines_are_read() {
+    let fleet = parse(GOOD).unwrap();
+    let opq = &fleet.stacks[0];
+    let told: Vec<_> = opq.probes.iter().map(|it| it.check.to_string()).collect();
+    assert_eq!(
+        told,
+        [
+            "http /health on port 8080",
+            "exec pg_isready -q",
+            "tcp port 5432"
+        ]
+    );
+    let seconds = |it: &Probe| (it.timeout.as_secs_f64(), it.interval.as_secs_f64());
+    let times: Vec<_> = opq.probes.iter().map(seconds).collect();
+    assert_eq!(times, [(2.0, 1.0), (5.0, 0.5), (5.0, 1.0)]);
+    assert_eq!(
+        opq.deadlines[&"view".parse().unwrap()],
+        Duration::from_secs(180)
+    );
+}
+
+#[test]
+fn a_wrong_probe_shows_its_line_and_what_to_do() {
+    let stack = "[stacks.opq]\npath = \"opq\"\n";
+    let probe = format!("{stack}[[stacks.opq.probes]]\n");
+    let cases = [
+        ("not a list", format!("{stack}probes = {{ tcp = 1 }}\n")),
+        ("no service", format!("{probe}tcp = 5432\n")),
+        ("asks nothing", format!("{probe}service = \"db\"\n")),
+        (
+            "asks two things",
+            format!("{probe}service = \"db\"\ntcp = 1\nexec = [\"x\"]\n"),
+        ),
+        (
+            "http without a port",
+            format!("{probe}service = \"db\"\nhttp = \"/\"\n"),
+        ),
+        (
+            "a port without http",
+            format!("{probe}service = \"db\"\ntcp = 1\nport = 2\n"),
+        ),
+        (
+            "no such port",
+            format!("{probe}service = \"db\"\ntcp = 65536\n"),
+        ),
+        (
+            "no such status",
+            format!("{probe}service = \"db\"\nhttp = \"/\"\nport = 1\nstatus = 99\n"),
+        ),
+        (
+            "no path",
+            format!("{probe}service = \"db\"\nhttp = \"health\"\nport = 1\n"),
+        ),
+        (
+            "no program",
+            format!("{probe}service = \"db\"\nexec = []\n"),
+        ),
+        (
+            "a shell's line",
+            format!("{probe}service = \"db\"\nexec = \"pg_isready -q\"\n"),
+        ),
+        (
+            "times",
+            format!("{probe}service = \"db\"\ntcp = 1\ntimeout = 5\ninterval = \"soon\"\n"),
+        ),
+        (
+            "too hasty",
+            format!("{probe}service = \"db\"\ntcp = 1\ninterval = \"1ms\"\n"),
+        ),
+        (
+            "unknown key",
+            format!("{probe}service = \"db\"\ntcp = 1\ntimout = \"5s\"\n"),
+        ),
+        (
+            "a deadline that never comes",
+            format!("{stack}[stacks.opq.deadlines]\nview = \"48h\"\n"),
+        ),
+    ];
+    let shown = cases.map(|(title, body)| format!("== {title}\n{}\n", shown(&body)));
+    insta::assert_snapshot!(shown.join("\n"));
 }
 
 #[test]
@@ -199,7 +301,7 @@ fn the_file_is_found_by_walking_up() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn no_text_makes_the_reader_panic(cut in 0usize..900, insert in "[\\[\\]{}='\"a-z.\n#0-9 ]{0,12}") {
+    fn no_text_makes_the_reader_panic(cut in 0usize..1300, insert in "[\\[\\]{}='\"a-z.\n#0-9 ]{0,12}") {
         let (before, after) = GOOD.split_at_checked(cut).unwrap_or((GOOD, ""));
         let text = format!("{before}{insert}{after}");
         if let Err(error) = parse(&text) {

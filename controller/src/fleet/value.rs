@@ -7,7 +7,7 @@ use proto::stack::VarName;
 use toml::de::DeValue;
 
 use super::diagnostic::line_of;
-use super::document::{Item, Problems, Section, boolean, entries, kind, list, text};
+use super::document::{Item, Problems, Section, boolean, entries, kind, text, words};
 
 /// The values of one stack, or of one stack on one host.
 pub type Env = BTreeMap<VarName, ValueSpec>;
@@ -122,7 +122,7 @@ fn read_source(
             ValueSource::File(document.root.join(path))
         }
         (None, Some(command), None) => {
-            let words: Vec<String> = list_of_words(command, problems)?;
+            let words: Vec<String> = words("command", command, problems)?;
             ValueSource::Command(words)
         }
         (None, None, Some(env)) => {
@@ -147,21 +147,4 @@ fn non_empty<'a>(key: &str, item: &'a Item<'_>, problems: &mut Problems) -> Opti
         return problems.add(item.span(), format!("`{key}` is empty"));
     }
     Some(text)
-}
-
-fn list_of_words(item: &Item<'_>, problems: &mut Problems) -> Option<Vec<String>> {
-    let DeValue::Array(items) = item.get_ref() else {
-        // Reuse the message that every list has.
-        list::<String>("command", item, problems);
-        return None;
-    };
-    // Unlike other lists, a command may well say a word twice.
-    let words: Vec<String> = items
-        .iter()
-        .filter_map(|item| text("command", item, problems).map(str::to_owned))
-        .collect();
-    if words.first().is_none_or(String::is_empty) {
-        return problems.add(item.span(), "`command` names no program");
-    }
-    Some(words)
 }

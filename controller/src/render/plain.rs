@@ -96,6 +96,16 @@ fn agent_line(kind: &EventKind, site: &Site) -> Option<Line> {
             };
             service_line(container, &one)
         }
+        EventKind::ProbeAnswered {
+            service,
+            container,
+            probe,
+            passed,
+            answer,
+        } => {
+            let tone = if *passed { Tone::Good } else { Tone::Busy };
+            Line::from(format!("{service} {container}: {probe} ")).toned(tone, answer)
+        }
         EventKind::Warning { text } => Line::new().toned(Tone::Warn, "warning: ").text(text),
         EventKind::ConfirmWanted { seconds } => Line::from("goes back in ")
             .text(words::duration(u64::from(*seconds) * 1000))

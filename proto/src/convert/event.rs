@@ -127,6 +127,19 @@ fn kind_to_wire(kind: EventKind) -> Kind {
             exit_code,
             settled,
         }),
+        EventKind::ProbeAnswered {
+            service,
+            container,
+            probe,
+            passed,
+            answer,
+        } => Kind::Probe(wire::ProbeAnswered {
+            service: service.into(),
+            container,
+            probe,
+            passed,
+            answer,
+        }),
         EventKind::Warning { text } => Kind::Warning(wire::Warning { text }),
         EventKind::ConfirmWanted { seconds } => {
             Kind::ConfirmWanted(wire::ConfirmWanted { seconds })
@@ -211,6 +224,19 @@ fn kind_from_wire(kind: Kind) -> Result<EventKind, InvalidMessage> {
         }
         Kind::Compose(wire::ComposeLine { text }) => EventKind::ComposeLine { text },
         Kind::Service(message) => service_from_wire(message)?,
+        Kind::Probe(wire::ProbeAnswered {
+            service,
+            container,
+            probe,
+            passed,
+            answer,
+        }) => EventKind::ProbeAnswered {
+            service: parse(&service)?,
+            container,
+            probe,
+            passed,
+            answer,
+        },
         Kind::Warning(wire::Warning { text }) => EventKind::Warning { text },
         Kind::ConfirmWanted(wire::ConfirmWanted { seconds }) => {
             EventKind::ConfirmWanted { seconds }

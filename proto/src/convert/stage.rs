@@ -1,8 +1,11 @@
 //! A stack on its way to a host.
 
-use super::{InvalidMessage, into_all, invalid, optional, parse, parse_all, text, texts, wire};
+use super::{
+    InvalidMessage, into_all, invalid, optional, parse, parse_all, probe, text, texts, wire,
+};
 use crate::id::BlobId;
 use crate::limits::{BUNDLE_FILES, VALUES_BYTES};
+use crate::probe::PROBES;
 use crate::registry::RegistryAuth;
 use crate::stack::{ShippedFile, StackSpec, Value};
 
@@ -18,6 +21,8 @@ impl From<StackSpec> for wire::StageBegin {
             values,
             allow_undefined,
             files,
+            probes,
+            deadlines,
         } = spec;
         Self {
             stack: stack.into(),
@@ -29,6 +34,8 @@ impl From<StackSpec> for wire::StageBegin {
             values: values.into_iter().map(Into::into).collect(),
             allow_undefined: texts(allow_undefined),
             files: files.into_iter().map(Into::into).collect(),
+            probes: probes.into_iter().map(Into::into).collect(),
+            deadlines: deadlines.into_iter().map(probe::deadline_to_wire).collect(),
         }
     }
 }
@@ -46,11 +53,16 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             values,
             allow_undefined,
             files,
+            probes,
+            deadlines,
         } = message;
         if values.iter().map(|value| value.text.len()).sum::<usize>() > VALUES_BYTES {
             return Err(InvalidMessage(format!(
                 "more than {VALUES_BYTES} bytes of values"
             )));
+        }
+        if probes.len() > PROBES {
+            return Err(InvalidMessage(format!("more than {PROBES} probes")));
         }
         if files.len() > BUNDLE_FILES {
             return Err(InvalidMessage(format!("more than {BUNDLE_FILES} files")));
@@ -65,6 +77,11 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             values: into_all(values)?,
             allow_undefined: parse_all(allow_undefined)?,
             files: into_all(files)?,
+            probes: into_all(probes)?,
+            deadlines: deadlines
+                .into_iter()
+                .map(probe::deadline_from_wire)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What goes through the door comes back the same; what is malformed does not get in.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -12,7 +13,17 @@ use crate::plan::{
     Action, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan,
     Scope, ServicePlan,
 };
+use crate::probe::{Check, Probe};
 use crate::stack::{ShippedFile, StackSpec, Value};
+
+fn probe(check: Check) -> Probe {
+    Probe {
+        service: "web".parse().unwrap(),
+        check,
+        timeout: Duration::from_secs(5),
+        interval: Duration::from_millis(1500),
+    }
+}
 
 fn spec() -> StackSpec {
     StackSpec {
@@ -30,6 +41,18 @@ fn spec() -> StackSpec {
             size: 3,
             blob: BlobId::from_bytes([7; 32]),
         }],
+        probes: vec![
+            probe(Check::Http {
+                port: 8080,
+                path: "/health".to_owned(),
+                status: Some(204),
+            }),
+            probe(Check::Tcp { port: 5432 }),
+            probe(Check::Exec {
+                argv: vec!["pg_isready".to_owned(), "-q".to_owned()],
+            }),
+        ],
+        deadlines: [("web".parse().unwrap(), Duration::from_secs(180))].into(),
     }
 }
 
@@ -39,6 +62,16 @@ fn a_stack_survives_the_wire() {
         StackSpec::try_from(wire::StageBegin::from(spec())),
         Ok(spec())
     );
+}
+
+#[test]
+fn a_probe_that_asks_nothing_is_refused_at_the_door() {
+    let mut message = wire::StageBegin::from(spec());
+    message.probes[0].check = None;
+    assert!(StackSpec::try_from(message).is_err());
+    let mut message = wire::StageBegin::from(spec());
+    message.deadlines[0].millis = 0;
+    assert!(StackSpec::try_from(message).is_err());
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub(super) fn path(bytes: &[u8]) {
 /// Durations as Compose prints them, and times as people type them.
 pub(super) fn duration(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
-    if let Some(duration) = agent::duration::parse(text) {
+    if let Some(duration) = proto::duration::parse(text) {
         // What the agent adds up from them must have room.
         assert!(duration.as_secs() <= LONGEST_SECONDS, "{duration:?}");
     }

@@ -22,4 +22,5 @@ mod several_hosts;
 mod strangers;
 mod too_much;
 mod values;
+mod verdict;
 mod world;

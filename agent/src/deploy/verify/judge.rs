@@ -6,14 +6,17 @@ use std::time::Duration;
 use proto::event::{ContainerState, Health};
 use proto::id::ServiceName;
 use proto::limits::STABILITY_WINDOW;
+use proto::probe::{Check, Probe};
 use tokio::time::Instant;
 
 use crate::engine::Container;
 use crate::resolved::{ResolvedService, Restart};
 
+mod answers;
 mod seen;
 mod verdict;
 
+pub(super) use answers::{Answer, Answers, Question};
 use seen::Sight;
 pub(super) use seen::{Moment, Seen};
 pub(super) use verdict::{Blame, Verdict};
@@ -29,6 +32,10 @@ pub(super) struct Expected<'a> {
     pub(super) service: &'a ResolvedService,
     /// Empty: any.
     pub(super) image_id: &'a str,
+    /// What its containers must answer, with the number of each probe.
+    pub(super) probes: Vec<(usize, &'a Probe)>,
+    /// How long it may take, where the operator says so.
+    pub(super) deadline: Option<Duration>,
 }
 
 enum One {
@@ -43,13 +50,14 @@ pub(super) fn judge(
     expected: &[Expected<'_>],
     containers: &[Container],
     seen: &mut Seen,
+    answers: &Answers,
     at: Moment,
 ) -> Verdict {
     let mut verdict = Verdict::default();
     for expected in expected {
         let mine = |c: &&Container| c.service == expected.service.name && !c.one_off;
         let mine: Vec<&Container> = containers.iter().filter(mine).collect();
-        let lacking = judge_service(&mut verdict, expected, &mine, seen, at);
+        let lacking = judge_service(&mut verdict, expected, &mine, seen, answers, at);
         verdict.lacking.extend(lacking);
     }
     time_out(&mut verdict, expected, containers, seen, at.now);
@@ -61,6 +69,7 @@ fn judge_service(
     expected: &Expected<'_>,
     containers: &[&Container],
     seen: &mut Seen,
+    answers: &Answers,
     at: Moment,
 ) -> Option<Lacking> {
     let name = &expected.service.name;
@@ -73,7 +82,11 @@ fn judge_service(
     }
     for container in containers {
         let sight = seen.look(container, at);
-        let (text, hopeless) = match judge_one(expected, container, &sight, at) {
+        let one = match judge_one(expected, container, &sight, at) {
+            One::Good => probed(verdict, expected, container, answers),
+            other => other,
+        };
+        let (text, hopeless) = match one {
             One::Good => {
                 verdict.settled.insert(container.id.clone());
                 continue;
@@ -99,11 +112,42 @@ fn judge_service(
     })
 }
 
+/// A container that is otherwise good must answer every probe once.
+fn probed(
+    verdict: &mut Verdict,
+    expected: &Expected<'_>,
+    container: &Container,
+    answers: &Answers,
+) -> One {
+    let mut waits = None;
+    for (number, probe) in &expected.probes {
+        let question = Question::of(container, *number);
+        let answer = answers.get(&question);
+        if answer.is_some_and(|answer| answer.passed) {
+            continue;
+        }
+        let check = &probe.check;
+        if container.state != ContainerState::Running {
+            return One::Bad(format!("has ended, and {check} had not passed"));
+        }
+        if container.addresses.is_empty() && !matches!(check, Check::Exec { .. }) {
+            return One::Bad(format!(
+                "has no network address, so {check} cannot be asked; an exec probe can"
+            ));
+        }
+        verdict.questions.push(question);
+        let words = answer.map_or("has not answered yet", |answer| &answer.words);
+        waits.get_or_insert_with(|| format!("runs, but {check} {words}"));
+    }
+    waits.map_or(One::Good, One::Wait)
+}
+
 /// What the engine checks by may come from the image, which Compose's files do not show.
 fn patience(expected: &Expected<'_>, containers: &[&Container]) -> Duration {
     let checks = containers.iter().filter_map(|container| container.check);
     let asked = checks.map(|check| check.patience()).max();
-    asked.unwrap_or(expected.service.patience)
+    let own = asked.unwrap_or(expected.service.patience);
+    expected.deadline.unwrap_or(own)
 }
 
 /// Each service has its own time, from the moment at which its containers and all that it depends on were there.

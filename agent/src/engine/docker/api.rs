@@ -36,6 +36,8 @@ pub(super) struct Ask<'a> {
     pub(super) query: Vec<(&'static str, String)>,
     /// For the registry that the engine will talk to.
     pub(super) auth: Option<&'a RegistryAuth>,
+    /// JSON to send along.
+    pub(super) body: Option<String>,
     /// For the whole answer, or for its beginning when it is a stream.
     pub(super) deadline: Duration,
 }
@@ -132,6 +134,7 @@ impl Api {
             path: "/version".to_owned(),
             query: Vec::new(),
             auth: None,
+            body: None,
             deadline: VERSION_DEADLINE,
         };
         let version: EngineVersion = parse(&self.read(&ask, "").await?)?;
@@ -156,6 +159,7 @@ impl Api {
             path: "/info".to_owned(),
             query: Vec::new(),
             auth: None,
+            body: None,
             deadline: VERSION_DEADLINE,
         };
         let cell = cell.unwrap_or_default();
@@ -210,6 +214,7 @@ impl Api {
         let target = target(prefix, &ask.path, &ask.query);
         let method = ask.method;
         let auth = ask.auth.map(registry_header);
+        let json = ask.body.clone();
         let deadline = ask.deadline;
         // A client is only its settings (it keeps no connection), and making one fails while the socket is missing.
         let seconds = deadline.as_secs().max(1);
@@ -228,6 +233,9 @@ impl Api {
                 }
                 if let Some(Ok(value)) = auth.as_deref().map(str::parse) {
                     request.headers_mut().insert("x-registry-auth", value);
+                }
+                if let Some(json) = &json {
+                    *request.body_mut() = bollard::body_full(json.clone().into());
                 }
                 request
             });

@@ -1,6 +1,7 @@
 //! What the engine shows of containers and images, read with patience: other engines, other versions.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use proto::event::{ContainerState, Health};
@@ -54,6 +55,8 @@ pub(super) struct Inspected {
     config: Config,
     #[serde(default)]
     network_settings: NetworkSettings,
+    #[serde(default)]
+    host_config: HostConfig,
 }
 
 #[derive(Deserialize, Default)]
@@ -120,6 +123,22 @@ impl Asked {
 #[serde(rename_all = "PascalCase", default)]
 struct NetworkSettings {
     ports: Option<BTreeMap<String, Option<Vec<Binding>>>>,
+    networks: Option<BTreeMap<String, Option<Endpoint>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Endpoint {
+    #[serde(rename = "IPAddress")]
+    ipv4: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    ipv6: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct HostConfig {
+    network_mode: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -135,13 +154,21 @@ impl Inspected {
         self.config.tty
     }
 
+    /// The container whose network it uses, when it has none of its own.
+    pub(super) fn shares_network_of(&self) -> Option<String> {
+        let other = self.host_config.network_mode.strip_prefix("container:");
+        other.map(str::to_owned)
+    }
+
     /// As the seam shows it; `None` when it carries the project's label and is yet nothing that Compose made.
     pub(super) fn into_container(self) -> Option<Container> {
         let labels = self.config.labels.unwrap_or_default();
         let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
         let health = self.state.health.unwrap_or_default();
         let newest = health.log.and_then(|mut log| log.pop()).unwrap_or_default();
+        let addresses = addresses(&self.host_config, self.network_settings.networks.as_ref());
         Some(Container {
+            addresses,
             service: label(SERVICE_LABEL).parse().ok()?,
             number: label(NUMBER_LABEL).parse().unwrap_or(1),
             one_off: label(ONE_OFF_LABEL).eq_ignore_ascii_case("true"),
@@ -204,6 +231,20 @@ fn end_of(output: &str) -> String {
         .unwrap_or_default()
         .trim_end()
         .to_owned()
+}
+
+/// Those of the fourth version first: they are what a host can always reach.
+fn addresses(
+    host: &HostConfig,
+    networks: Option<&BTreeMap<String, Option<Endpoint>>>,
+) -> Vec<IpAddr> {
+    if host.network_mode == "host" {
+        return vec![Ipv4Addr::LOCALHOST.into()];
+    }
+    let endpoints = || networks.into_iter().flat_map(BTreeMap::values).flatten();
+    let all = endpoints().map(|it| &it.ipv4);
+    let all = all.chain(endpoints().map(|it| &it.ipv6));
+    all.filter_map(|text| text.parse().ok()).collect()
 }
 
 fn published(ports: BTreeMap<String, Option<Vec<Binding>>>) -> Vec<String> {
@@ -274,6 +315,10 @@ mod tests {
                     { "HostIp": "127.0.0.1", "HostPort": "8080" }, { "HostIp": "::", "HostPort": "8081" }
                 ],
                 "443/tcp": null
+            }, "Networks": {
+                "shop_back": { "IPAddress": "172.18.0.3", "GlobalIPv6Address": "fd00::3" },
+                "shop_front": { "IPAddress": "172.19.0.3", "GlobalIPv6Address": "" },
+                "shop_gone": null
             }}
         })
     }
@@ -312,6 +357,9 @@ mod tests {
                     "127.0.0.1:8080->80/tcp".to_owned(),
                     "[::]:8081->80/tcp".to_owned()
                 ],
+                addresses: ["172.18.0.3", "172.19.0.3", "fd00::3"]
+                    .map(|it| it.parse().unwrap())
+                    .to_vec(),
             }
         );
     }
@@ -328,6 +376,22 @@ mod tests {
         value["Config"]["Labels"] = json!({ "com.docker.compose.project": "shop" });
         let inspected: Inspected = serde_json::from_value(value).unwrap();
         assert_eq!(inspected.into_container(), None);
+    }
+
+    #[test]
+    fn a_host_reaches_a_container_on_its_own_network_at_home() {
+        let addresses = |value: &serde_json::Value| {
+            let inspected: Inspected = serde_json::from_value(value.clone()).unwrap();
+            inspected.into_container().unwrap().addresses
+        };
+        let mut value = sample();
+        value["HostConfig"] = json!({ "NetworkMode": "host" });
+        assert_eq!(addresses(&value), [IpAddr::from(Ipv4Addr::LOCALHOST)]);
+        value["HostConfig"] = json!({ "NetworkMode": "container:f00" });
+        value["NetworkSettings"] = json!({ "Networks": {} });
+        assert!(addresses(&value).is_empty());
+        let inspected: Inspected = serde_json::from_value(value).unwrap();
+        assert_eq!(inspected.shares_network_of().as_deref(), Some("f00"));
     }
 
     #[test]

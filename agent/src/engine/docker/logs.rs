@@ -29,6 +29,7 @@ pub(super) async fn open(
         path: format!("/containers/{}/logs", encoded(container)?),
         query: query(range),
         auth: None,
+        body: None,
         deadline: QUICK,
     };
     let body = api.stream(&ask).await;

@@ -111,6 +111,7 @@ async fn fetch(
     progress: &mpsc::Sender<LayerProgress>,
 ) -> Result<(), Broken> {
     let ask = Ask {
+        body: None,
         what: format!("pulling {}", pull.reference),
         method: "POST",
         path: "/images/create".to_owned(),

@@ -41,6 +41,7 @@ pub(super) async fn remote_image(
     auth: Option<&RegistryAuth>,
 ) -> Result<RemoteImage, EngineError> {
     let ask = Ask {
+        body: None,
         what: format!("asking the registry for {reference}"),
         method: "GET",
         path: format!("/distribution/{}/json", encoded(reference)?),

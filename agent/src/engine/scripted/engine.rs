@@ -1,6 +1,7 @@
 //! The engine's methods, carried out on the scripted world.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Method, ScriptedEngine, config};
 use crate::engine::{
-    ComposeProject, Container, Engine, EngineError, EngineFacts, ExistingVolume, Layer,
+    ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume, Layer,
     LayerProgress, LocalImage, LogRange, Nudge, PortHolder, Pull, RawLine, RemoteImage, Resolution,
     Run, Up,
 };
@@ -247,6 +248,24 @@ impl Engine for ScriptedEngine {
             Some((Nudge, (engine, changes, project)))
         })
         .boxed())
+    }
+
+    async fn probe_exec(
+        &self,
+        container: &str,
+        argv: &[String],
+        deadline: Duration,
+    ) -> Result<ExecEnd, EngineError> {
+        let what = argv.join(" ");
+        let entered = self.enter(Method::ProbeExec, format!("{container} {what}"));
+        match tokio::time::timeout(deadline, entered).await {
+            Ok(entered) => entered?,
+            Err(_) => {
+                let after = deadline;
+                return Err(EngineError::TimedOut { what, after });
+            }
+        }
+        Ok(self.world().program(argv))
     }
 
     async fn logs(

@@ -51,6 +51,8 @@ pub enum Method {
     EndLeftovers,
     /// `nudges`.
     Nudges,
+    /// `probe_exec`.
+    ProbeExec,
     /// `logs`.
     Logs,
 }

@@ -15,8 +15,8 @@ use super::config::Service;
 use crate::clock;
 use crate::engine::docker::reference::Reference;
 use crate::engine::{
-    ComposeProject, Container, EngineError, ExistingVolume, LocalImage, PortHolder, RawLine,
-    RemoteImage,
+    ComposeProject, Container, EngineError, ExecEnd, ExistingVolume, LocalImage, PortHolder,
+    RawLine, RemoteImage,
 };
 
 /// The wall clock's reading when a scripted host came up.
@@ -37,9 +37,13 @@ pub(super) struct World {
     pub(super) listening: Vec<PortHolder>,
     /// Bytes of room for images.
     pub(super) free: u64,
+    /// By their first word.
+    pub(super) programs: HashMap<String, ExecEnd>,
     /// How old the host was when this process first looked at it; a fork goes on from there.
     past: Duration,
     seen_first: OnceLock<Instant>,
+    /// The wall clock when the host was made.
+    born_millis: u64,
     made: u64,
     /// By `repository:tag` and by `repository@digest`.
     registry: HashMap<String, RemoteImage>,
@@ -61,12 +65,12 @@ struct Life {
 }
 
 impl Life {
-    fn at(&self, age: Duration) -> Container {
+    fn at(&self, age: Duration, born_millis: u64) -> Container {
         let look = self.behaviour.look(age.saturating_sub(self.started));
         Container {
             state: look.state,
             health: look.health,
-            health_at_millis: checked_at(&look),
+            health_at_millis: checked_at(&look, born_millis),
             health_output: look.output,
             exit_code: look.exit_code,
             restarts: look.restarts,
@@ -85,8 +89,10 @@ impl World {
             published: Vec::new(),
             listening: Vec::new(),
             free: 1 << 40,
+            programs: HashMap::new(),
             past: Duration::ZERO,
             seen_first: OnceLock::new(),
+            born_millis: clock::unix_millis(),
             made: 0,
             registry: HashMap::new(),
             store: BTreeMap::new(),
@@ -175,13 +181,18 @@ impl World {
     /// All containers of a project, by name.
     pub(super) fn containers(&self, project: &ProjectName) -> Vec<Container> {
         let age = self.age();
-        self.of(project).map(|life| life.at(age)).collect()
+        self.of(project)
+            .map(|life| life.at(age, self.born_millis))
+            .collect()
     }
 
     /// All containers, by name.
     pub(super) fn all_containers(&self) -> Vec<Container> {
         let age = self.age();
-        self.running.values().map(|life| life.at(age)).collect()
+        self.running
+            .values()
+            .map(|life| life.at(age, self.born_millis))
+            .collect()
     }
 
     /// When a container of the project will look different, if nobody does anything.
@@ -231,14 +242,14 @@ impl World {
         for container in gone {
             self.remove(&container.name);
         }
-        let age = self.age();
+        let (age, born) = (self.age(), self.born_millis);
         let mut lines = Vec::new();
         for number in 1..=service.replicas {
             let name = format!("{prefix}-{number}");
             let made = self.make(project, service, &image, number, &name);
             let word = match self.running.get_mut(&name) {
                 Some(old) if !force && same(&old.container, &made.container) => {
-                    if old.at(age).state != proto::event::ContainerState::Running {
+                    if old.at(age, born).state != proto::event::ContainerState::Running {
                         // As Compose does: what has ended is started again.
                         old.started = age;
                         old.container.started_at_millis = made.container.started_at_millis;
@@ -280,7 +291,7 @@ impl World {
             one_off: false,
             state: look.state,
             health: look.health,
-            health_at_millis: checked_at(&look),
+            health_at_millis: checked_at(&look, self.born_millis),
             health_output: look.output,
             check: None,
             exit_code: look.exit_code,
@@ -292,6 +303,7 @@ impl World {
             replaces: None,
             started_at_millis: u64::try_from(self.clock().as_millis()).unwrap_or_default(),
             ports: Vec::new(),
+            addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
         };
         Life {
             project: project.name.clone(),
@@ -416,6 +428,15 @@ impl World {
             .map(|life| life.lines.clone())
     }
 
+    /// How a program ends.
+    pub(super) fn program(&self, argv: &[String]) -> ExecEnd {
+        let known = argv.first().and_then(|word| self.programs.get(word));
+        known.cloned().unwrap_or(ExecEnd {
+            exit_code: 0,
+            output: String::new(),
+        })
+    }
+
     /// How long the host has been up.
     fn age(&self) -> Duration {
         self.past + self.seen_first.get_or_init(Instant::now).elapsed()
@@ -435,11 +456,12 @@ impl World {
     }
 }
 
-/// Health is read against the wall clock, which no test moves.
-fn checked_at(look: &Look) -> u64 {
+/// Health is read against the wall clock, which no test moves. A check that ended long ago was the last one.
+fn checked_at(look: &Look, born_millis: u64) -> u64 {
     let age = u64::try_from(look.checked.as_millis()).unwrap_or(u64::MAX);
     match look.health {
-        Health::Healthy | Health::Unhealthy => clock::unix_millis().saturating_sub(age),
+        Health::Healthy | Health::Unhealthy if age > 0 => born_millis.saturating_sub(age),
+        Health::Healthy | Health::Unhealthy => clock::unix_millis(),
         Health::None | Health::Starting => 0,
     }
 }

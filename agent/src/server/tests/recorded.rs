@@ -118,6 +118,8 @@ impl Host {
                 size: compose.len() as u64,
                 blob: proto::id::BlobId::from_bytes(blob),
             }],
+            probes: Vec::new(),
+            deadlines: std::collections::BTreeMap::new(),
         };
         let (asks, asked) = mpsc::channel(4);
         let say = async |body| {

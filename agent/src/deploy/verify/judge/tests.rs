@@ -46,6 +46,7 @@ fn container(state: ContainerState, health: Health) -> Container {
         replaces: None,
         started_at_millis: 0,
         ports: Vec::new(),
+        addresses: Vec::new(),
     }
 }
 
@@ -59,9 +60,12 @@ fn judge_at(
         &[Expected {
             service,
             image_id: "sha256:new",
+            probes: Vec::new(),
+            deadline: None,
         }],
         containers,
         seen,
+        &Answers::new(),
         at(now),
     )
 }
@@ -278,6 +282,7 @@ struct Pair {
     containers: [Container; 2],
     seen: Seen,
     start: Instant,
+    deadline: Option<Duration>,
 }
 
 impl Pair {
@@ -300,6 +305,7 @@ impl Pair {
             containers: [up("web"), up("slow")],
             seen: Seen::new(&[], start, false),
             start,
+            deadline: None,
         }
     }
 
@@ -307,11 +313,14 @@ impl Pair {
         let expected = self.services.each_ref().map(|service| Expected {
             service,
             image_id: "sha256:new",
+            probes: Vec::new(),
+            deadline: self.deadline,
         });
         judge(
             &expected,
             &self.containers,
             &mut self.seen,
+            &Answers::new(),
             at(self.start + time),
         )
     }
@@ -372,4 +381,118 @@ async fn an_image_with_a_slow_check_of_its_own_has_its_time() {
     pair.after(Duration::ZERO);
     assert_eq!(pair.blamed_after(600 * SECOND), None);
     assert!(pair.blamed_after(900 * SECOND).is_some());
+}
+
+#[tokio::test]
+async fn the_operators_deadline_wins() {
+    let mut pair = Pair::new(30 * SECOND, 600 * SECOND);
+    pair.deadline = Some(60 * SECOND);
+    pair.after(Duration::ZERO);
+    assert_eq!(pair.blamed_after(59 * SECOND), None);
+    assert_eq!(pair.blamed_after(60 * SECOND).map(|all| all.len()), Some(2));
+}
+
+fn tcp() -> Probe {
+    let check = Check::Tcp { port: 5432 };
+    Probe::new("web".parse().unwrap(), check, SECOND, SECOND).unwrap()
+}
+
+fn probed_with(probe: &Probe, containers: &[Container], answers: &Answers) -> Verdict {
+    judge(
+        &[Expected {
+            service: &service(1, Restart::No),
+            image_id: "sha256:new",
+            probes: vec![(7, probe)],
+            deadline: None,
+        }],
+        containers,
+        &mut seen(containers),
+        answers,
+        at(Instant::now()),
+    )
+}
+
+fn answered(passed: bool, words: &str) -> Answer {
+    Answer {
+        passed,
+        words: words.to_owned(),
+        output: String::new(),
+    }
+}
+
+fn reachable() -> Container {
+    Container {
+        addresses: vec![[172, 18, 0, 2].into()],
+        ..container(ContainerState::Running, Health::Healthy)
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_is_not_good_is_not_probed() {
+    let mut starting = reachable();
+    starting.health = Health::Starting;
+    let verdict = probed_with(&tcp(), &[starting], &Answers::new());
+    assert_eq!(verdict.reasons(), ["opq-web-1 is not healthy yet"]);
+    assert!(verdict.questions.is_empty());
+}
+
+#[tokio::test]
+async fn a_probe_is_asked_until_it_passed_once() {
+    let (up, mut answers) = ([reachable()], Answers::new());
+    let verdict = probed_with(&tcp(), &up, &answers);
+    assert_eq!(
+        verdict.reasons(),
+        ["opq-web-1 runs, but tcp port 5432 has not answered yet"]
+    );
+    let question = verdict.questions[0].clone();
+    assert_eq!((question.container.as_str(), question.probe), ("c1", 7));
+    answers.insert(
+        question.clone(),
+        answered(false, "did not answer: no route"),
+    );
+    let verdict = probed_with(&tcp(), &up, &answers);
+    assert_eq!(
+        verdict.reasons(),
+        ["opq-web-1 runs, but tcp port 5432 did not answer: no route"]
+    );
+    assert_eq!(verdict.questions, std::slice::from_ref(&question));
+    answers.insert(question, answered(true, "is open"));
+    let verdict = probed_with(&tcp(), &up, &answers);
+    assert!(verdict.is_good() && verdict.questions.is_empty());
+    assert!(verdict.settled.contains("c1"));
+}
+
+#[tokio::test]
+async fn an_answer_holds_for_one_run_of_a_container() {
+    let mut up = reachable();
+    let asked = probed_with(&tcp(), std::slice::from_ref(&up), &Answers::new());
+    let answers = [(asked.questions[0].clone(), answered(true, "is open"))].into();
+    assert!(probed_with(&tcp(), std::slice::from_ref(&up), &answers).is_good());
+    up.started_at_millis += 1;
+    assert!(!probed_with(&tcp(), &[up], &answers).is_good());
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_no_reason_to_wait() {
+    let mut alone = reachable();
+    alone.addresses.clear();
+    let verdict = probed_with(&tcp(), std::slice::from_ref(&alone), &Answers::new());
+    assert!(hopeless(&verdict));
+    assert_eq!(
+        verdict.reasons(),
+        ["opq-web-1 has no network address, so tcp port 5432 cannot be asked; an exec probe can"]
+    );
+    let exec = Probe {
+        check: Check::Exec {
+            argv: vec!["true".to_owned()],
+        },
+        ..tcp()
+    };
+    assert!(!hopeless(&probed_with(&exec, &[alone], &Answers::new())));
+    let done = container(ContainerState::Exited, Health::None);
+    let verdict = probed_with(&exec, &[done], &Answers::new());
+    assert_eq!(
+        verdict.reasons(),
+        ["opq-web-1 has ended, and exec true had not passed"]
+    );
 }

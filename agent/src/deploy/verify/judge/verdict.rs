@@ -6,6 +6,8 @@ use std::time::Duration;
 use proto::id::ServiceName;
 use tokio::time::Instant;
 
+use super::Question;
+
 /// What to make of a stack.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
@@ -13,6 +15,8 @@ pub(crate) struct Verdict {
     pub(crate) settled: BTreeSet<String>,
     /// Services that are not.
     pub(super) lacking: Vec<Lacking>,
+    /// What containers that are otherwise good have still to answer.
+    pub(crate) questions: Vec<Question>,
     /// When time alone could make a container good.
     look_again_at: Option<Instant>,
 }

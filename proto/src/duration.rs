@@ -1,4 +1,4 @@
-//! Durations as Compose prints them: `1m30s`, `500ms`, `1h0m0s`.
+//! Durations as Compose prints them and `fleet.toml` writes them: `1m30s`, `500ms`, `1h0m0s`.
 
 use std::time::Duration;
 
