@@ -95,6 +95,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
             .open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
+        witness::changed(&temporary);
         fs::rename(&temporary, path)?;
         sync_parent(path)
     };

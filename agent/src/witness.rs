@@ -1,18 +1,27 @@
-//! Lets tests look at the host between any two changes of it, as a crash there would leave it. Shipped, it is nothing.
+//! Lets tests look at the host between any two changes of it, as a crash there would leave it, and lets an agent die at
+//! any of them. Shipped, it is nothing.
 
 #[cfg(not(any(test, feature = "test-util")))]
 pub(crate) fn changed(_: &std::path::Path) {}
 
+#[cfg(not(any(test, feature = "test-util")))]
+pub(crate) fn reached(_: &'static str, _: &'static str) {}
+
 #[cfg(any(test, feature = "test-util"))]
-pub(crate) use watched::changed;
+mod death;
+
 #[cfg(any(test, feature = "test-util"))]
 pub use watched::{Guard, watch};
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use watched::{changed, reached};
 
 #[cfg(any(test, feature = "test-util"))]
 mod watched {
     use std::collections::HashMap;
     use std::path::{Path, PathBuf};
     use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+    use super::death;
 
     type Witness = Arc<dyn Fn(&Path) + Send + Sync>;
 
@@ -38,6 +47,7 @@ mod watched {
     }
 
     pub(crate) fn changed(path: &Path) {
+        death::step(|| death::name(path));
         let found = {
             let all = witnesses();
             let mut below = all.iter().filter(|(root, _)| path.starts_with(root));
@@ -46,5 +56,10 @@ mod watched {
         if let Some(witness) = found {
             witness(path);
         }
+    }
+
+    /// A moment before or after something that happens outside the state directory.
+    pub(crate) fn reached(when: &'static str, what: &'static str) {
+        death::step(|| format!("{when} {what}"));
     }
 }

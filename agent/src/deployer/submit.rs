@@ -20,6 +20,7 @@ use crate::deploy::{self, Confirmation, Job, Work};
 use crate::files;
 use crate::journal::Journal;
 use crate::redact::Redactor;
+use crate::witness;
 
 /// What a controller submits.
 #[derive(Debug, Clone)]
@@ -384,7 +385,7 @@ pub(super) fn forget(folder: &Path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             tracing::warn!(path = %folder.display(), %error, "stays until the next start");
         }
-        _ => {}
+        _ => witness::changed(folder),
     }
 }
 

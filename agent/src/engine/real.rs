@@ -20,6 +20,7 @@ use super::{
     LayerProgress, LocalImage, LogRange, Nudge, PortHolder, Pull, RawLine, RemoteImage, Resolution,
     Run, Up,
 };
+use crate::witness;
 
 /// Where Docker and Compose are.
 #[derive(Debug, Clone)]
@@ -50,6 +51,14 @@ impl RealEngine {
             compose: Compose::new(settings),
         }
     }
+}
+
+/// A call that changes what is outside the state directory.
+async fn between<T>(what: &'static str, call: impl Future<Output = T>) -> T {
+    witness::reached("before", what);
+    let done = call.await;
+    witness::reached("after", what);
+    done
 }
 
 #[async_trait]
@@ -123,11 +132,11 @@ impl Engine for RealEngine {
         progress: mpsc::Sender<LayerProgress>,
         stop: CancellationToken,
     ) -> Result<LocalImage, EngineError> {
-        self.docker.pull(pull, progress, stop).await
+        between("pull", self.docker.pull(pull, progress, stop)).await
     }
 
     async fn up(&self, project: &ComposeProject, up: &Up, run: Run) -> Result<(), EngineError> {
-        self.compose.up(project, up, run).await
+        between("up", self.compose.up(project, up, run)).await
     }
 
     async fn down(
@@ -136,23 +145,23 @@ impl Engine for RealEngine {
         volumes: bool,
         run: Run,
     ) -> Result<(), EngineError> {
-        self.compose.down(project, volumes, run).await
+        between("down", self.compose.down(project, volumes, run)).await
     }
 
     async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
-        self.docker.remove_container(id).await
+        between("remove", self.docker.remove_container(id)).await
     }
 
     async fn rename_container(&self, id: &str, name: &str) -> Result<(), EngineError> {
-        self.docker.rename_container(id, name).await
+        between("rename", self.docker.rename_container(id, name)).await
     }
 
     async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError> {
-        self.docker.tag(image, reference).await
+        between("tag", self.docker.tag(image, reference)).await
     }
 
     async fn untag(&self, reference: &str) -> Result<(), EngineError> {
-        self.docker.untag(reference).await
+        between("untag", self.docker.untag(reference)).await
     }
 
     async fn names(&self, repository: &str) -> Result<Vec<String>, EngineError> {

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::unused::Claims;
 use crate::files::{self, FileError};
+use crate::witness;
 
 /// The folder of blobs.
 #[derive(Clone)]
@@ -178,6 +179,7 @@ impl BlobWriter {
         fs::rename(&self.temporary, &self.target)
             .map_err(|e| FileError::new("rename", &self.target, e))?;
         self.done = true;
+        witness::changed(&self.target);
         Ok(())
     }
 }

@@ -7,6 +7,9 @@ use tests::lab::{Cmd, Host, Process};
 
 use crate::world::{Case, Ended, World};
 
+/// Names the step at which an agent that was started here dies.
+pub(crate) const DIE: &str = "/run/die";
+
 /// The host, its agent, and the stack of the same name that was deployed to it.
 pub(crate) struct Alone<'w> {
     pub(crate) host: Host,
@@ -60,9 +63,20 @@ impl<'w> Alone<'w> {
         self.agent.kill();
     }
 
+    /// Whether the agent is gone.
+    pub(crate) fn agent_has_ended(&self) -> bool {
+        self.agent.ended().is_some()
+    }
+
+    /// The same for an agent that may be clearing up behind a deploy whose end is told.
+    pub(crate) fn agent_ends_soon(&self) -> bool {
+        self.agent.wait(Duration::from_secs(1)).is_ok()
+    }
+
     /// An agent after one that is gone.
     pub(crate) fn start_agent(&mut self) {
-        self.agent = self.host.spawn(&Cmd::new(["agent", "run"])).unwrap();
+        let run = Cmd::new(["agent", "run"]).env("LONGSHORE_DIE", DIE);
+        self.agent = self.host.spawn(&run).unwrap();
         self.agent
             .wait_for("listening", Duration::from_secs(20))
             .unwrap();
