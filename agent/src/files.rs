@@ -1,13 +1,14 @@
 //! Private files of the agent's state: written whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use proto::fault::{Fault, FaultKind};
 
 use crate::witness;
+use crate::witness::disk::{self, Call};
 
 /// A failure of the state directory.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,12 @@ impl FileError {
         self.damaged
     }
 
+    /// Whether there is no room for it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        no_room(&self.source)
+    }
+
     /// Whether the file is simply not there.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -54,30 +61,46 @@ impl FileError {
     }
 }
 
+/// Whether a call failed because the disk has no space, or no more files, for us.
+#[must_use]
+pub fn no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 impl From<FileError> for Fault {
     fn from(error: FileError) -> Self {
-        let full = error.source.kind() == io::ErrorKind::StorageFull;
+        let full = error.is_full();
         let fault = Self::new(FaultKind::Failed, error.to_string()).cause(error.source.to_string());
         if error.damaged {
             fault.hint("its disk or a person has changed it; a copy of it from a backup mends it")
         } else if full {
-            fault.hint("free some space on the host, then run the same command again")
+            fault.hint("free some space on the host (df -h and df -i tell where), then run the same command again")
         } else {
             fault
         }
     }
 }
 
-/// Makes a folder that only root may enter, with its parents.
+/// Makes a folder that only root may enter, with its parents; it is there after a power cut.
 ///
 /// # Errors
 /// When the file system refuses.
 pub fn private_dir(path: &Path) -> Result<(), FileError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| FileError::new("create folder", path, error))
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        private_dir(parent)?;
+    }
+    let make = || -> io::Result<()> {
+        disk::ask(Call::Make, path)?;
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => sync_parent(path),
+        }
+    };
+    make().map_err(|error| FileError::new("create folder", path, error))
 }
 
 /// Writes a file of mode 0600: readers see the old content or the new, also after a power cut.
@@ -87,27 +110,41 @@ pub fn private_dir(path: &Path) -> Result<(), FileError> {
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let temporary = path.with_extension("tmp");
     let write = || -> io::Result<()> {
+        disk::ask(Call::Make, &temporary)?;
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
             .open(&temporary)?;
-        file.write_all(content)?;
+        disk::write(&mut file, &temporary, content)?;
+        disk::ask(Call::Sync, &temporary)?;
         file.sync_all()?;
         witness::changed(&temporary);
+        disk::ask(Call::Rename(&temporary), path)?;
         fs::rename(&temporary, path)?;
         sync_parent(path)
     };
-    write().map_err(|error| FileError::new("write", path, error))?;
+    if let Err(error) = write() {
+        // What is half written holds space that may be short.
+        drop(fs::remove_file(&temporary));
+        return Err(FileError::new("write", path, error));
+    }
     witness::changed(path);
     Ok(())
 }
 
-/// Makes a rename in `path`'s folder durable.
+/// Makes what a folder lists durable: what was made, renamed or removed in it.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn sync_dir(folder: &Path) -> io::Result<()> {
+    disk::ask(Call::SyncDir, folder)?;
+    File::open(folder)?.sync_all()
+}
+
 fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 /// Reads a file whole.
@@ -115,7 +152,9 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 /// # Errors
 /// When it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(|error| FileError::new("read", path, error))
+    disk::ask(Call::Read, path)
+        .and_then(|()| fs::read(path))
+        .map_err(|error| FileError::new("read", path, error))
 }
 
 /// Removes a file; gone already is success.
@@ -123,7 +162,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// When the file system refuses.
 pub fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
+    match disk::ask(Call::Remove, path).and_then(|()| fs::remove_file(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(FileError::new("remove", path, error))
         }
@@ -132,4 +171,13 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
             Ok(())
         }
     }
+}
+
+/// Removes a file whose being gone is a fact that others build on, also after a power cut.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn remove_for_good(path: &Path) -> Result<(), FileError> {
+    remove(path)?;
+    sync_parent(path).map_err(|error| FileError::new("remove", path, error))
 }

@@ -1,7 +1,7 @@
 //! A deploy's numbered events: on disk before anybody is told, replayed after any number, followed to the end.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,9 @@ use tokio::sync::{broadcast, watch};
 use crate::clock;
 use crate::files::{self, FileError};
 use crate::redact::Redactor;
+use crate::store::Reserve;
 use crate::witness;
+use crate::witness::disk::{self, Call};
 
 /// Events kept of one deploy. Beyond it Compose's lines are dropped, with one warning; states never are.
 const MOST_EVENTS: usize = 10_000;
@@ -41,6 +43,15 @@ struct Shared {
 struct Inner {
     file: File,
     events: Vec<Event>,
+    /// How many of them are written, and how many of these the disk has for certain; the rest is written once more
+    /// after a failure.
+    written: usize,
+    safe: usize,
+    /// The length of the safe part, in bytes.
+    safe_length: u64,
+    length: u64,
+    /// What lies behind the safe part cannot be trusted.
+    torn: bool,
 }
 
 impl Journal {
@@ -51,23 +62,26 @@ impl Journal {
     pub fn create(folder: &Path, redactor: Redactor) -> Result<Self, FileError> {
         files::private_dir(folder)?;
         let path = folder.join("events.jsonl");
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| FileError::new("create", &path, error))?;
+        let create = || {
+            disk::ask(Call::Make, &path)?;
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&path)
+        };
+        let file = create().map_err(|error| FileError::new("create", &path, error))?;
         let (events, good) = read_good(&path)?;
         // A torn last line, from a power cut, would swallow what is appended to it.
         file.set_len(good)
             .map_err(|error| FileError::new("mend", &path, error))?;
-        Ok(Self::over(path, file, events, redactor))
+        Ok(Self::over(path, Inner::of(file, events, good), redactor))
     }
 
-    fn over(path: PathBuf, file: File, events: Vec<Event>, redactor: Redactor) -> Self {
-        let (count, _) = watch::channel(events.len());
+    fn over(path: PathBuf, inner: Inner, redactor: Redactor) -> Self {
+        let (count, _) = watch::channel(inner.events.len());
         let (progress, _) = broadcast::channel(PROGRESS_QUEUE);
-        let inner = Mutex::new(Inner { file, events });
+        let inner = Mutex::new(inner);
         Self {
             shared: Arc::new(Shared {
                 path,
@@ -87,8 +101,8 @@ impl Journal {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records what happened and tells the watchers. A full disk is logged, and the deploy goes on: what runs
-    /// matters more than its story.
+    /// Records what happened and tells the watchers. A disk that refuses it is logged, and the deploy goes on: what
+    /// runs matters more than its story. What could not be written is written with what follows.
     pub fn push(&self, kind: EventKind) {
         let kind = self.masked(kind);
         if !kind.is_durable() {
@@ -111,12 +125,35 @@ impl Journal {
             at_millis: clock::unix_millis(),
             kind,
         };
-        if let Err(error) = append(&mut inner.file, &event) {
-            tracing::error!(path = %self.shared.path.display(), %error, "an event was not journaled");
-        }
-        witness::changed(&self.shared.path);
         inner.events.push(event);
+        self.settle(&mut inner);
+        witness::changed(&self.shared.path);
         self.shared.count.send_replace(inner.events.len());
+    }
+
+    /// Writes what is not written; where there is no room, with the room that is kept for it.
+    fn settle(&self, inner: &mut Inner) {
+        let path = &self.shared.path;
+        let mut done = inner.settle(path);
+        if done.as_ref().is_err_and(files::no_room)
+            && let Some(root) = path.ancestors().nth(3)
+        {
+            Reserve::of(root).release();
+            done = inner.settle(path);
+        }
+        if let Err(error) = done {
+            tracing::error!(path = %path.display(), %error, "an event is not journaled yet");
+        }
+    }
+
+    /// Writes what could not be written before.
+    ///
+    /// # Errors
+    /// When the disk still refuses it.
+    pub fn settled(&self) -> Result<(), FileError> {
+        let path = &self.shared.path;
+        let done = self.inner().settle(path);
+        done.map_err(|error| FileError::new("write", path, error))
     }
 
     fn masked(&self, kind: EventKind) -> EventKind {
@@ -233,17 +270,57 @@ fn within_bounds(kind: EventKind, count: usize) -> Option<EventKind> {
     }
 }
 
-fn append(file: &mut File, event: &Event) -> std::io::Result<()> {
-    let mut line = serde_json::to_vec(event)?;
-    line.push(b'\n');
-    file.write_all(&line)?;
-    // Lines of Compose may be lost in a power cut; where the deploy stood may not.
-    match event.kind {
-        EventKind::ComposeLine { .. }
-        | EventKind::ServiceState { .. }
-        | EventKind::ProbeAnswered { .. } => Ok(()),
-        _ => file.sync_data(),
+impl Inner {
+    fn of(file: File, events: Vec<Event>, length: u64) -> Self {
+        Self {
+            file,
+            written: events.len(),
+            safe: events.len(),
+            events,
+            safe_length: length,
+            length,
+            torn: false,
+        }
     }
+
+    fn settle(&mut self, path: &Path) -> io::Result<()> {
+        let done = self.write(path);
+        self.torn |= done.is_err();
+        done
+    }
+
+    fn write(&mut self, path: &Path) -> io::Result<()> {
+        if self.torn {
+            disk::ask(Call::Write, path)?;
+            self.file.set_len(self.safe_length)?;
+            (self.written, self.length) = (self.safe, self.safe_length);
+            self.torn = false;
+        }
+        for event in self.events.iter().skip(self.written) {
+            let mut line = serde_json::to_vec(event)?;
+            line.push(b'\n');
+            disk::write(&mut self.file, path, &line)?;
+            self.written += 1;
+            self.length += line.len() as u64;
+        }
+        let mut unsafe_ones = self.events.iter().skip(self.safe);
+        if unsafe_ones.any(|event| matters(&event.kind)) {
+            disk::ask(Call::Sync, path)?;
+            self.file.sync_data()?;
+            (self.safe, self.safe_length) = (self.written, self.length);
+        }
+        Ok(())
+    }
+}
+
+/// Lines of Compose may be lost in a power cut; where the deploy stood may not.
+fn matters(kind: &EventKind) -> bool {
+    !matches!(
+        kind,
+        EventKind::ComposeLine { .. }
+            | EventKind::ServiceState { .. }
+            | EventKind::ProbeAnswered { .. }
+    )
 }
 
 /// The events in a deploy's folder; a torn last line, from a power cut, is left out.

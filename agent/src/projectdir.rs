@@ -3,6 +3,8 @@
 //! Containers may write into bound folders, so a path inside the directory is hostile: every step down is taken
 //! with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -18,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::store::Blobs;
 use crate::witness;
+use crate::witness::disk::{self, Call};
 
 /// A failure inside the project directory.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,8 @@ impl From<ProjectError> for Fault {
                 "the agent's unit may write only where it says so: systemctl edit longshore-agent, [Service], ReadWritePaths={}",
                 error.directory.display()
             ))
+        } else if crate::files::no_room(&error.source) {
+            fault.hint("free some space on the host (df -h and df -i tell where), then run the same command again")
         } else if link {
             fault.hint("a part of that path is a symbolic link on the host; longshore does not write through links")
         } else {
@@ -52,6 +57,8 @@ impl From<ProjectError> for Fault {
 pub struct ProjectDir {
     path: PathBuf,
     root: OwnedFd,
+    /// Folders in which a name changed, which a power cut could still undo.
+    unsettled: RefCell<BTreeSet<String>>,
 }
 
 impl ProjectDir {
@@ -73,6 +80,7 @@ impl ProjectDir {
         Ok(Self {
             path: path.to_owned(),
             root,
+            unsettled: RefCell::default(),
         })
     }
 
@@ -112,7 +120,11 @@ impl ProjectDir {
         let mut walked = String::new();
         for part in parents.split('/') {
             match rustix::fs::mkdirat(&here, part, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+                Ok(()) => {
+                    let above = if walked.is_empty() { "." } else { &walked };
+                    self.unsettled.borrow_mut().insert(above.to_owned());
+                }
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }
             walked = if walked.is_empty() {
@@ -138,6 +150,9 @@ impl ProjectDir {
         remove_if_there(&parent, &temporary).map_err(failed("prepare"))?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let here = path.under(&self.path);
+        let hidden = here.with_file_name(&temporary);
+        self.ask(Call::Make, &hidden).map_err(failed("write"))?;
         let fd = rustix::fs::openat(
             &parent,
             temporary.as_str(),
@@ -155,15 +170,66 @@ impl ProjectDir {
                 )
             }
         };
-        blobs.copy_to(&file.blob, &mut target, Path::new(path.as_str()))?;
-        // Set on the open file: the umask and a race for the name have no say.
-        target
-            .set_permissions(Permissions::from_mode(file.mode & 0o777))
-            .map_err(io("set the mode of"))?;
-        target.sync_data().map_err(io("write"))?;
-        rustix::fs::renameat(&parent, temporary.as_str(), &parent, name)
-            .map_err(failed("replace"))?;
+        let mut fill = || -> Result<(), Fault> {
+            blobs.copy_to(&file.blob, &mut target, &hidden)?;
+            // Set on the open file: the umask and a race for the name have no say.
+            target
+                .set_permissions(Permissions::from_mode(file.mode & 0o777))
+                .map_err(io("set the mode of"))?;
+            self.ask(Call::Sync, &hidden).map_err(failed("write"))?;
+            target.sync_all().map_err(io("write"))?;
+            let rename = Call::Rename(&hidden);
+            self.ask(rename, &here).map_err(failed("replace"))?;
+            rustix::fs::renameat(&parent, temporary.as_str(), &parent, name)
+                .map_err(failed("replace"))
+        };
+        if let Err(fault) = fill() {
+            // What is half written holds space that may be short.
+            remove_if_there(&parent, &temporary).ok();
+            return Err(fault);
+        }
+        self.note(path);
         witness::changed(&self.path);
+        Ok(())
+    }
+
+    /// Whether the disk takes it; the error is the call's.
+    fn ask(&self, call: Call<'_>, path: &Path) -> Result<(), Errno> {
+        disk::ask(call, path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+
+    fn note(&self, path: &RelPath) {
+        let parent = path.as_str().rsplit_once('/').map_or(".", |(it, _)| it);
+        self.unsettled.borrow_mut().insert(parent.to_owned());
+    }
+
+    /// Makes what was replaced and deleted durable: a record that says so may follow.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn settle(&self) -> Result<(), Fault> {
+        for folder in self.unsettled.take() {
+            let failed = |errno| {
+                Fault::from(ProjectError {
+                    verb: "sync",
+                    path: folder.clone(),
+                    directory: self.path.clone(),
+                    source: Errno::into(errno),
+                })
+            };
+            let here = match folder.as_str() {
+                "." => self.path.clone(),
+                below => self.path.join(below),
+            };
+            self.ask(Call::SyncDir, &here).map_err(failed)?;
+            let flags = OFlags::DIRECTORY | OFlags::RDONLY;
+            match self.open_beneath(&folder, flags) {
+                Ok(open) => rustix::fs::fsync(open).map_err(failed)?,
+                // Somebody removed it: nothing in it can come back.
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
         Ok(())
     }
 
@@ -205,9 +271,12 @@ impl ProjectDir {
             return Ok(false);
         }
         let failed = |errno| self.error("remove", &file.path, errno);
+        let here = file.path.under(&self.path);
+        self.ask(Call::Remove, &here).map_err(failed)?;
         let parent = self.parent(&file.path).map_err(failed)?;
         let name = file.path.as_str().rsplit('/').next().unwrap_or_default();
         remove_if_there(&parent, name).map_err(failed)?;
+        self.note(&file.path);
         witness::changed(&self.path);
         Ok(true)
     }

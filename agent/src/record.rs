@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::files::{self, FileError};
+use crate::witness::disk::{self, Call};
 
 /// Writes a record whole, like [`files::write_private`].
 ///
@@ -32,7 +33,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
     if path.is_dir() {
         return Err(FileError::damaged(path, "it is a folder"));
     }
-    let content = match fs::read(path) {
+    let content = match disk::ask(Call::Read, path).and_then(|()| fs::read(path)) {
         Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(FileError::new("read", path, error)),

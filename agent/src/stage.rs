@@ -19,6 +19,7 @@ use crate::redact::Redactor;
 use crate::resolved::{self, ResolvedStack};
 use crate::store::tempdir::TempDir;
 use crate::store::{BlobWriter, Stage, Store};
+use crate::witness::disk::{self, Call};
 
 /// One stack on its way in. Dropped at any point, it leaves reusable blobs and nothing else.
 pub struct Session {
@@ -178,6 +179,8 @@ impl Session {
         let id = self
             .store
             .stage_id(&self.spec, &compose_version, &self.directory);
+        // A stage names contents, and is kept.
+        self.store.blobs().settle()?;
         if let Some(stage) = self.store.claim_stage(&id)? {
             return Ok(stage);
         }
@@ -250,12 +253,15 @@ impl Session {
                     .create(parent)
                     .map_err(|error| FileError::new("create folder", parent, error))?;
             }
-            let mut target = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(|error| FileError::new("create", &path, error))?;
+            let open = || {
+                disk::ask(Call::Make, &path)?;
+                OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&path)
+            };
+            let mut target = open().map_err(|error| FileError::new("create", &path, error))?;
             self.store.blobs().copy_to(&file.blob, &mut target, &path)?;
         }
         Ok(staging)

@@ -13,11 +13,13 @@ use crate::files::{self, FileError};
 use crate::hostkey::HostKey;
 
 mod blobs;
+mod reserve;
 mod revisions;
 mod stages;
 mod unused;
 
 pub use blobs::{BlobWriter, Blobs};
+pub use reserve::Reserve;
 pub use revisions::{Applied, ImagePin, Revision, Took};
 pub use stages::Stage;
 
@@ -50,6 +52,10 @@ impl Store {
             _lock: lock,
         };
         store.clear_staging()?;
+        if let Err(error) = store.reserve().fill() {
+            // Who deploys is told.
+            tracing::error!(%error, source = ?std::error::Error::source(&error), "no room is kept for emergencies");
+        }
         Ok(store)
     }
 
@@ -64,6 +70,12 @@ impl Store {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Room kept for the end of deploys.
+    #[must_use]
+    pub fn reserve(&self) -> Reserve {
+        Reserve::of(&self.root)
     }
 
     /// The host's secret for keyed ids.

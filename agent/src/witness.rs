@@ -1,5 +1,5 @@
-//! Lets tests look at the host between any two changes of it, as a crash there would leave it, and lets an agent die at
-//! any of them. Shipped, it is nothing.
+//! Lets tests look at the host between any two changes of it, as a crash there would leave it; lets an agent die at any
+//! of them, and a disk fail. Shipped, it is nothing.
 
 #[cfg(not(any(test, feature = "test-util")))]
 pub(crate) fn changed(_: &std::path::Path) {}
@@ -7,8 +7,34 @@ pub(crate) fn changed(_: &std::path::Path) {}
 #[cfg(not(any(test, feature = "test-util")))]
 pub(crate) fn reached(_: &'static str, _: &'static str) {}
 
+#[cfg(not(any(test, feature = "test-util")))]
+pub(crate) mod disk {
+    use std::fs::File;
+    use std::io::{self, Write as _};
+    use std::path::Path;
+
+    pub(crate) enum Call<'a> {
+        Read,
+        Make,
+        Sync,
+        Rename(&'a Path),
+        SyncDir,
+        Remove,
+    }
+
+    pub(crate) fn ask(_: Call<'_>, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn write(file: &mut File, _: &Path, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+}
+
 #[cfg(any(test, feature = "test-util"))]
 mod death;
+#[cfg(any(test, feature = "test-util"))]
+pub mod disk;
 
 #[cfg(any(test, feature = "test-util"))]
 pub use watched::{Guard, watch};

@@ -46,7 +46,12 @@ impl Job {
     ) -> Result<Option<EventKind>, Stopped> {
         let mut stopped = stopped.told(false);
         stopped.fault = self.journal.mask(stopped.fault);
-        point::save_reason(&self.folder(), &stopped)?;
+        // Where there was room for everything but the end, there is some for it.
+        self.store.reserve().release();
+        if let Err(error) = point::save_reason(&self.folder(), &stopped) {
+            // Only an agent that has to go on with this one would have asked; it tries forward again.
+            tracing::error!(deploy = %self.deploy, %error, "why it goes back is not on the disk");
+        }
         // Going back cannot be cancelled, only interrupted.
         let job = Self {
             cancel: self.stopping.clone(),
@@ -54,10 +59,13 @@ impl Job {
         };
         job.warn(format!("{}; going back", stopped.fault));
         job.enter(State::RollingBack);
-        let base = job.store.current(stack)?;
-        let done = match &base {
-            Some(base) => job.restore(base, point).await,
-            None => job.remove_made(stack, point).await,
+        let (base, done) = match job.store.current(stack) {
+            Ok(Some(base)) => {
+                let done = job.restore(&base, point).await;
+                (Some(base), done)
+            }
+            Ok(None) => (None, job.remove_made(stack, point).await),
+            Err(error) => (None, Err(error.into())),
         };
         if done.is_err() && job.stopping.is_cancelled() {
             return Ok(None);

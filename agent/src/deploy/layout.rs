@@ -34,6 +34,7 @@ pub(super) fn lay_out(job: &Job, spec: &StackSpec, directory: &Path) -> Result<(
             ));
         }
     }
+    directory.settle()?;
     applied.before.clear();
     Ok(job.store.save_applied(&applied)?)
 }

@@ -51,9 +51,9 @@ pub(super) fn save_reason(folder: &Path, stopped: &Stopped) -> Result<(), FileEr
 /// What is said when the records do not tell how far a deploy came: nothing is touched then.
 pub(super) fn unknown(cause: Fault) -> Stopped {
     let what = "how far this deploy came is unknown; nothing more was touched";
-    let fault = Fault::new(FaultKind::Failed, what)
-        .cause(cause.to_string())
-        .hint("look at what runs (controller status), then deploy again");
+    let mut fault = Fault::new(FaultKind::Failed, what).cause(cause.to_string());
+    fault.causes.extend(cause.causes);
+    let fault = fault.hint("look at what runs (controller status), then deploy again");
     Stopped {
         outcome: Outcome::Interrupted,
         fault,

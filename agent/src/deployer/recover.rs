@@ -18,9 +18,12 @@ impl Deployer {
         for deploy in self.store.deploys()? {
             let folder = self.store.deploy_folder(&deploy);
             let found = match Request::load(&self.store, &deploy) {
-                // Never taken: its sender was never answered.
-                Ok(None) => std::fs::remove_dir_all(&folder)
-                    .map_err(|error| FileError::new("remove", &folder, error).into()),
+                // Never taken: its sender was never answered. Its work may hold secrets, and goes first.
+                Ok(None) => {
+                    forget(&self.store.work_folder(&deploy));
+                    std::fs::remove_dir_all(&folder)
+                        .map_err(|error| FileError::new("remove", &folder, error).into())
+                }
                 Ok(Some(request)) => self.take_over(deploy, request),
                 Err(error) => Err(error.into()),
             };
@@ -68,29 +71,26 @@ impl Deployer {
         operator: Option<&OperatorName>,
     ) -> Result<(), Fault> {
         let current = self.store.current(stack)?;
-        if let Some(current) = current.as_ref().filter(|it| it.deploy == deploy) {
-            // Only the end of its journal was lost.
-            let last = EventKind::Finished {
-                outcome: Outcome::Succeeded,
-                state: State::Committed,
-                revision: Some(current.id),
-                fault: None,
-            };
-            record_end(self.store.audit(), deploy, stack, operator, &last);
-            self.journal_of(&deploy)?.push(last);
-            return Ok(());
-        }
+        let ours = current.as_ref().is_some_and(|it| it.deploy == deploy);
         let what = "the agent stopped in the middle of this deploy";
         let fault = Fault::new(FaultKind::Failed, what)
             .hint("nothing had been changed yet; run the same command again");
+        let (outcome, state, fault) = if ours {
+            // Only the end of its journal was lost.
+            (Outcome::Succeeded, State::Committed, None)
+        } else {
+            (Outcome::Interrupted, State::Failed, Some(fault))
+        };
         let last = EventKind::Finished {
-            outcome: Outcome::Interrupted,
-            state: State::Failed,
+            outcome,
+            state,
             revision: current.map(|revision| revision.id),
-            fault: Some(fault),
+            fault,
         };
         record_end(self.store.audit(), deploy, stack, operator, &last);
-        self.journal_of(&deploy)?.push(last);
+        let journal = self.journal_of(&deploy)?;
+        journal.push(last);
+        journal.settled()?;
         forget(&self.store.work_folder(&deploy));
         Ok(())
     }

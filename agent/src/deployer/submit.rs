@@ -229,12 +229,39 @@ impl Deployer {
         if self.stop.is_cancelled() {
             return Err(Fault::new(FaultKind::Refused, "the agent is stopping"));
         }
+        let room = self.store.reserve();
+        if let Err(error) = room.fill() {
+            // What makes a host smaller, or brings it back, is wanted most when it is full.
+            match work {
+                Work::Deploy { .. } => return Err(error.into()),
+                Work::Rollback { .. } | Work::Down { .. } => room.release(),
+            }
+        }
         // On disk before anything else is: there is no change that nobody asked for.
         caller.let_in()?;
         let operator = caller.operator().clone();
+        let taken = self.record(deploy, what, &operator, &work);
+        let (journal, since_millis) = taken.inspect_err(|_| {
+            // Not taken after all: nothing of it stays, or the same id would be taken for one that runs.
+            forget(&self.store.work_folder(&deploy));
+            forget(&self.store.deploy_folder(&deploy));
+        })?;
+        let job = self.hold(inner, deploy, operator, since_millis, journal, &work);
+        self.start(job, work);
+        Ok(false)
+    }
+
+    /// Puts all of it on the disk; answers the journal and the time that it begins with.
+    fn record(
+        &self,
+        deploy: DeployId,
+        what: String,
+        operator: &OperatorName,
+        work: &Work,
+    ) -> Result<(Journal, u64), Fault> {
         let folder = self.store.deploy_folder(&deploy);
         files::private_dir(&folder)?;
-        let redactor = self.redactor(&work)?;
+        let redactor = self.redactor(work)?;
         let stack = work.stack().clone();
         let current = self.store.current(&stack)?.map(|revision| revision.id);
         let request = Request {
@@ -243,8 +270,8 @@ impl Deployer {
             what,
             operator: Some(operator.clone()),
             since_millis: clock::unix_millis(),
-            deed: Some(deed(&work)),
-            changes: changes::of(&work, current, &redactor),
+            deed: Some(deed(work)),
+            changes: changes::of(work, current, &redactor),
         };
         work.save(&self.store.work_folder(&deploy))?;
         // The request before the journal: a folder without it was never taken, and is swept at the next start.
@@ -255,17 +282,9 @@ impl Deployer {
             stack: request.stack.clone(),
             operator: operator.clone(),
         });
+        journal.settled()?;
         self.store.save_latest_deploy(&request.stack, &deploy)?;
-        let job = self.hold(
-            inner,
-            deploy,
-            operator,
-            request.since_millis,
-            journal,
-            &work,
-        );
-        self.start(job, work);
-        Ok(false)
+        Ok((journal, request.since_millis))
     }
 
     /// Every secret that this work could print: of what is wanted, and of what it may go back to.
@@ -348,7 +367,12 @@ fn end(inner: &Mutex<Inner>, job: &Job, work: &Work, last: Option<EventKind>) ->
         &last,
     );
     job.journal.push(last);
-    forget(&job.store.work_folder(&job.deploy));
+    match job.journal.settled() {
+        Ok(()) => forget(&job.store.work_folder(&job.deploy)),
+        Err(error) => {
+            tracing::error!(deploy = %job.deploy, %error, "the next agent has to end it again");
+        }
+    }
     true
 }
 

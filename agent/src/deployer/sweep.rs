@@ -41,7 +41,12 @@ pub(super) struct Sweeper {
 impl Sweeper {
     /// Clears up what can be; the rest has to wait for the next time.
     pub(super) async fn sweep(&self) {
-        if let Err(error) = self.files() {
+        let files = self.files();
+        if let Err(error) = self.store.reserve().fill() {
+            // The next deploy is refused for it, if it is so then.
+            tracing::warn!(%error, "no room is kept for emergencies");
+        }
+        if let Err(error) = files {
             // What cannot be read may need anything.
             tracing::warn!(%error, "nothing is cleared up");
             return;

@@ -1,9 +1,11 @@
 //! File contents by digest: received in pieces, checked whole, kept under their SHA-256.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::BlobId;
@@ -12,12 +14,28 @@ use sha2::{Digest, Sha256};
 use super::unused::Claims;
 use crate::files::{self, FileError};
 use crate::witness;
+use crate::witness::disk::{self, Call};
 
 /// The folder of blobs.
 #[derive(Clone)]
 pub struct Blobs {
     pub(super) root: PathBuf,
     pub(super) claims: Claims,
+    unsettled: Unsettled,
+}
+
+/// Folders in which a content got its name, which a power cut could still take.
+#[derive(Clone, Default)]
+struct Unsettled(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl Unsettled {
+    fn folders(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, content: &Path) {
+        self.folders().extend(content.parent().map(Path::to_owned));
+    }
 }
 
 impl Blobs {
@@ -34,7 +52,21 @@ impl Blobs {
         Ok(Self {
             root: root.to_owned(),
             claims: Claims::default(),
+            unsettled: Unsettled::default(),
         })
+    }
+
+    /// Makes what was received durable, names included: from here on records may refer to it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn settle(&self) -> Result<(), FileError> {
+        let folders = self.unsettled.folders().clone();
+        for folder in folders {
+            files::sync_dir(&folder).map_err(|e| FileError::new("sync", &folder, e))?;
+            self.unsettled.folders().remove(&folder);
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self, blob: &BlobId) -> PathBuf {
@@ -59,16 +91,20 @@ impl Blobs {
             .map_err(|e| FileError::new("name", &self.root, io::Error::other(e.to_string())))?;
         let name = format!("{:016x}", u64::from_le_bytes(random));
         let temporary = self.root.join("incoming").join(name);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
+        let file = disk::ask(Call::Make, &temporary)
+            .and_then(|()| {
+                OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&temporary)
+            })
             .map_err(|error| FileError::new("create", &temporary, error))?;
         Ok(BlobWriter {
             file,
             temporary,
             target: self.path(&blob),
+            unsettled: self.unsettled.clone(),
             blob,
             size,
             written: 0,
@@ -94,9 +130,7 @@ impl Blobs {
                 break;
             };
             hash.update(piece);
-            target
-                .write_all(piece)
-                .map_err(|e| FileError::new("write", name, e))?;
+            disk::write(target, name, piece).map_err(|e| FileError::new("write", name, e))?;
         }
         let actual: [u8; 32] = hash.finalize().into();
         if actual == *blob.as_bytes() {
@@ -117,6 +151,7 @@ pub struct BlobWriter {
     file: File,
     temporary: PathBuf,
     target: PathBuf,
+    unsettled: Unsettled,
     blob: BlobId,
     size: u64,
     written: u64,
@@ -151,8 +186,7 @@ impl BlobWriter {
             ));
         }
         self.hash.update(data);
-        self.file
-            .write_all(data)
+        disk::write(&mut self.file, &self.temporary, data)
             .map_err(|e| FileError::new("write", &self.temporary, e))?;
         if self.written < self.size {
             return Ok(false);
@@ -172,11 +206,13 @@ impl BlobWriter {
         if let Some(shard) = self.target.parent() {
             files::private_dir(shard)?;
         }
-        // Durable before it is named: a journal entry may refer to it right away.
-        self.file
-            .sync_data()
+        // Durable before it is named.
+        disk::ask(Call::Sync, &self.temporary)
+            .and_then(|()| self.file.sync_data())
             .map_err(|e| FileError::new("sync", &self.temporary, e))?;
-        fs::rename(&self.temporary, &self.target)
+        self.unsettled.note(&self.target);
+        disk::ask(Call::Rename(&self.temporary), &self.target)
+            .and_then(|()| fs::rename(&self.temporary, &self.target))
             .map_err(|e| FileError::new("rename", &self.target, e))?;
         self.done = true;
         witness::changed(&self.target);

@@ -124,7 +124,7 @@ impl Store {
     /// Every kept revision of a stack that is undamaged, the last committed first.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// When the folder or one of its files cannot be read.
     pub fn revisions(&self, stack: &StackName) -> Result<Vec<Revision>, FileError> {
         let folder = self.stack_folder(stack).join("revisions");
         if !folder.is_dir() {
@@ -135,7 +135,11 @@ impl Store {
             let id = name.strip_suffix(".json").and_then(|id| id.parse().ok());
             match id.map(|id| self.revision(stack, &id)) {
                 Some(Ok(revision)) => revisions.extend(revision),
-                Some(Err(error)) => tracing::error!(%stack, %error, "a revision is lost"),
+                Some(Err(error)) if error.is_damaged() => {
+                    tracing::error!(%stack, %error, "a revision is lost");
+                }
+                // It may be whole, and must not be taken for one that never was.
+                Some(Err(error)) => return Err(error),
                 None => {}
             }
         }
@@ -159,7 +163,7 @@ impl Store {
     /// # Errors
     /// When the file system refuses.
     pub fn forget_current(&self, stack: &StackName) -> Result<(), FileError> {
-        files::remove(&self.current_path(stack))
+        files::remove_for_good(&self.current_path(stack))
     }
 
     /// What was last laid out, committed or not.
