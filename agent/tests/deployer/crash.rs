@@ -78,10 +78,14 @@ impl Copies {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
+        // Room that is kept free is nothing to lose.
+        if entry.file_name() == "reserve" {
+            continue;
+        }
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &target);
@@ -179,16 +183,21 @@ impl Scenario {
         let count = copies.1.len();
         for (number, copy) in copies.1.into_iter().enumerate() {
             let world = World::take_over(copy.engine, &copy.state, &root);
-            life().block_on(claim_whole(&world, number, &whole, &known));
+            life().block_on(claim_whole(
+                &world,
+                &format!("copy {number}"),
+                &whole,
+                &known,
+            ));
         }
         count
     }
 }
 
 /// After a crash at this copy: the deploy has ended, and what runs is exactly what is recorded.
-async fn claim_whole(
+pub(crate) async fn claim_whole(
     world: &World,
-    number: usize,
+    number: &str,
     whole: &End,
     known: &BTreeSet<Option<RevisionId>>,
 ) {
@@ -199,32 +208,32 @@ async fn claim_whole(
     };
     let ended = end(&mut watcher).await;
     let current = world.revision("shop");
-    assert_eq!(ended.revision, current, "copy {number}: {ended:?}");
-    assert!(known.contains(&current), "copy {number}: {ended:?}");
+    assert_eq!(ended.revision, current, "{number}: {ended:?}");
+    assert!(known.contains(&current), "{number}: {ended:?}");
     match ended.outcome {
-        Outcome::Interrupted => assert_eq!(ended.state, State::Failed, "copy {number}"),
+        Outcome::Interrupted => assert_eq!(ended.state, State::Failed, "{number}"),
         outcome => assert_eq!(
             (outcome, ended.state, ended.revision),
             (whole.outcome, whole.state, whole.revision),
-            "copy {number}"
+            "{number}"
         ),
     }
     claim_agreed(world, number);
     assert_eq!(world.deployer.running(&name("shop")), None);
     let left = std::fs::read_dir(world.path("work")).unwrap().count();
-    assert_eq!(left, 0, "copy {number}: work that nobody needs");
+    assert_eq!(left, 0, "{number}: work that nobody needs");
     let ends = world.events(99, 0).await;
     let ends = ends.iter().filter(|it| it.kind.is_last()).count();
-    assert_eq!(ends, 1, "copy {number}: it ended {ends} times");
+    assert_eq!(ends, 1, "{number}: it ended {ends} times");
 }
 
 /// The containers and the files are those of the recorded revision, and nothing else is there.
-fn claim_agreed(world: &World, number: usize) {
+pub(crate) fn claim_agreed(world: &World, number: &str) {
     let current = world.store.current(&name("shop")).unwrap();
     let containers = world.engine.all_containers();
     let names: Vec<&str> = containers.iter().map(|it| it.service.as_str()).collect();
     let Some(current) = current else {
-        assert!(names.is_empty(), "copy {number}: {names:?} of no revision");
+        assert!(names.is_empty(), "{number}: {names:?} of no revision");
         return;
     };
     let wanted: Vec<&str> = current
@@ -234,23 +243,19 @@ fn claim_agreed(world: &World, number: usize) {
         .map(|it| it.name.as_str())
         .collect();
     let unique: BTreeSet<&str> = names.iter().copied().collect();
-    assert_eq!(
-        unique.len(),
-        names.len(),
-        "copy {number}: two of one service"
-    );
-    assert_eq!(unique, wanted.iter().copied().collect(), "copy {number}");
+    assert_eq!(unique.len(), names.len(), "{number}: two of one service");
+    assert_eq!(unique, wanted.iter().copied().collect(), "{number}");
     for container in &containers {
         let service = current.resolved.service(&container.service).unwrap();
         assert_eq!(
             container.config_hash, current.config_hashes[&container.service],
-            "copy {number}"
+            "{number}"
         );
-        assert_eq!(container.state, ContainerState::Running, "copy {number}");
+        assert_eq!(container.state, ContainerState::Running, "{number}");
         if !current.older.contains_key(&container.service) {
             assert_eq!(
                 container.image_id, current.images[&service.image].id,
-                "copy {number}"
+                "{number}"
             );
         }
     }
@@ -260,7 +265,7 @@ fn claim_agreed(world: &World, number: usize) {
         assert_eq!(
             crate::world::blob(&content),
             file.blob,
-            "copy {number}: {}",
+            "{number}: {}",
             file.path
         );
     }

@@ -3,18 +3,24 @@
 #![allow(clippy::unwrap_used, reason = "a test, in helpers as well")]
 
 mod back;
+mod chance;
 mod confirm;
 mod crash;
 mod damage;
+mod deeds;
 mod directory;
+mod disk;
+mod durable;
 mod ends;
 mod files;
 mod history;
 mod part;
+mod power;
 mod preview;
 mod probes;
 mod restart;
 mod secrets;
+mod simulation;
 mod staging;
 mod submit;
 mod sweep;

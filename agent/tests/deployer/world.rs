@@ -125,11 +125,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let engine = ScriptedEngine::new();
-        for image in [WEB, "r/web:2", DB, "r/api:1"] {
-            engine.publish(image, image, &["linux/amd64"]);
-        }
-        Self::open(engine, tempfile::tempdir().unwrap())
+        Self::open(published(), tempfile::tempdir().unwrap())
+    }
+
+    /// The same on a disk that is quick, for tests of many hosts.
+    pub(crate) fn in_memory() -> Self {
+        Self::open(published(), in_memory())
     }
 
     fn open(engine: ScriptedEngine, root: TempDir) -> Self {
@@ -165,6 +166,12 @@ impl World {
         } = self;
         drop((deployer, store));
         Self::open(engine, root)
+    }
+
+    /// The same on an engine for which no troubles are planned any more.
+    pub(crate) fn restart_without_troubles(mut self) -> Self {
+        self.engine = self.engine.fork();
+        self.restart()
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {
@@ -261,6 +268,25 @@ impl World {
     pub(crate) fn container(&self, name: &str) -> Option<String> {
         let all = self.engine.all_containers();
         all.into_iter().find(|it| it.name == name).map(|it| it.id)
+    }
+}
+
+/// An engine whose registry has what the bundles name.
+fn published() -> ScriptedEngine {
+    let engine = ScriptedEngine::new();
+    for image in [WEB, "r/web:2", DB, "r/api:1"] {
+        engine.publish(image, image, &["linux/amd64"]);
+    }
+    engine
+}
+
+/// A folder in memory, where the machine has one.
+pub(crate) fn in_memory() -> TempDir {
+    let quick = Path::new("/dev/shm");
+    if quick.is_dir() {
+        tempfile::tempdir_in(quick).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
     }
 }
 
