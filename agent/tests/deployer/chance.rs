@@ -42,9 +42,10 @@ pub(crate) fn full() -> bool {
 }
 
 /// Writes a figure into the report of `deploy/test --full`, and to standard error.
+#[expect(clippy::print_stderr, reason = "a figure belongs into a test's output")]
 pub(crate) fn report(line: &str) {
     use std::io::Write as _;
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    eprintln!("{line}");
     if let Some(path) = std::env::var_os("LONGSHORE_REPORT") {
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.append(true).create(true).open(path).unwrap();

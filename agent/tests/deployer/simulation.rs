@@ -34,7 +34,7 @@ impl Wish {
             0 => Self::Down,
             1 | 2 => Self::Back,
             _ => Self::Deploy {
-                web: *chance.of::<&'static str>(&["r/web:1", "r/web:2", "r/api:1"]),
+                web: chance.of::<&'static str>(&["r/web:1", "r/web:2", "r/api:1"]),
                 db: u8::try_from(chance.below(3)).unwrap(),
             },
         }
