@@ -147,12 +147,18 @@ pub struct SourceArgs {
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Ends with 2 when a deploy would change something, with 0 when nothing would change."
+    after_help = "Ends with 2 when a deploy would change something, with 0 when nothing would change.\n\
+    A saved plan is good for a day: `deploy --plan FILE` does exactly that, or nothing."
 )]
 pub struct PlanArgs {
     /// What from
     #[command(flatten)]
     pub source: SourceArgs,
+
+    /// Also save the plan, to be deployed later with `deploy --plan FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
     /// How wide
     #[command(flatten)]
     pub width: WidthArgs,
@@ -165,12 +171,17 @@ pub struct PlanArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "A version that does not become healthy ends with 3: the stack is back at its last good revision.\n\
-    Ctrl-C leaves the deploy running and says how to follow or cancel it."
+    Ctrl-C leaves the deploy running and says how to follow or cancel it.",
+    mut_arg("targets", |targets| targets.required(false).required_unless_present("plan"))
 )]
 pub struct DeployArgs {
     /// What from
     #[command(flatten)]
     pub source: SourceArgs,
+
+    /// Deploy what `plan --out FILE` saved, unless it would not be the same any more
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["targets", "env", "allow_commands", "no_deps", "remove_orphans"])]
+    pub plan: Option<PathBuf>,
 
     /// Do not ask
     #[arg(short, long)]

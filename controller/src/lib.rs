@@ -37,6 +37,7 @@ pub mod identity;
 pub mod link;
 pub mod passphrase;
 pub mod pki;
+pub mod plan_file;
 pub mod private;
 pub mod process;
 pub mod programs;

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::{PlanId, ProjectName, RevisionId, ServiceName, StackName};
 use crate::path::RelPath;
 
+mod compare;
+
 /// How much of a stack a plan is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Scope {

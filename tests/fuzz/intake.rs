@@ -50,6 +50,7 @@ pub(crate) const INTAKES: &[Intake] = intakes! {
     "log-frames" => engine::log_frames,
     "names" => names::names,
     "path" => names::path,
+    "plan-file" => state::plan_file,
     "pull" => engine::pull,
     "records" => state::records,
     "request" => identity::request,

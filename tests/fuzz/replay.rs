@@ -15,6 +15,7 @@ use controller::clock;
 use controller::fleet::Fleet;
 use controller::passphrase::Passphrase;
 use controller::pki::{Authorities, Request};
+use controller::plan_file::PlanFile;
 use intake::INTAKES;
 use prost::Message as _;
 use proto::audit::Chain;
@@ -114,6 +115,7 @@ fn seeds_reach_what_they_are_for() {
     serde_json::from_slice::<Stage>(&bytes("records/stage")).unwrap();
     serde_json::from_slice::<Revision>(&bytes("records/revision")).unwrap();
     serde_json::from_slice::<Applied>(&bytes("records/applied")).unwrap();
+    PlanFile::parse(Path::new("p.plan"), &text("plan-file/whole")).unwrap();
     let plan = wire::Plan::decode(&bytes("wire/plan")[1..]).unwrap();
     Plan::try_from(plan).unwrap();
     let begin = wire::StageBegin::decode(&bytes("wire/begin")[1..]).unwrap();

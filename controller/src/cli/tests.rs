@@ -51,6 +51,10 @@ fn bad_usage_ends_with_64() {
         "rollback emilia/opq --to 344",
         "rollback emilia/opq --to current",
         "history emilia -n 201",
+        "deploy emilia --plan p.plan",
+        "deploy --plan p.plan --env A=1",
+        "deploy --plan p.plan --remove-orphans",
+        "deploy --plan p.plan --no-deps",
     ] {
         let stop = read(words).unwrap_err();
         assert_eq!(stop.exit.code(), 64, "{words:?}");
@@ -70,7 +74,9 @@ fn flags_are_where_fingers_expect_them() {
         "deploy emilia",
         "deploy emilia/opq -y -d --env TAG=1 --env KEY --remove-orphans --parallel 2 --timeout 10m",
         "deploy emilia/opq/view emilia/opq/makai --no-deps",
+        "deploy --plan p.plan -y -d --parallel 2 --timeout 10m",
         "plan all -o json --fleet other.toml",
+        "plan emilia/opq --out p.plan",
         "--fleet other.toml ps",
         "logs emilia/opq/view -f -n 100 --since 10m --until 2026-03-01T12:00:00Z -t --raw --no-prefix",
         "down emilia/opq --volumes --yes",

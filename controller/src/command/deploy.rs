@@ -1,32 +1,40 @@
 //! `deploy`: plan everywhere, show, ask, run, and follow until every place is judged.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::DeployId;
-use proto::plan::{Part, Plan};
+use proto::plan::Part;
 
 use super::follow::{self, Follow, Turn};
 use super::lock::{self, Lock};
-use super::prepare::{self, Prepared};
+use super::prepare::{self, Prepared, Source};
 use super::{Context, Ended, kind};
 use crate::cli::{DeployArgs, Output};
 use crate::event::{FleetEvent, Own, Place};
 use crate::exit::Exit;
 use crate::fleet_run::Reporter;
 use crate::link::Order;
+use crate::plan_file::PlanFile;
 use crate::render::plan::PlanView;
 use crate::render::{Screen, plan as render_plan};
 
 pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, Ended> {
-    let targets = prepare::targets(&args.source, context).await?;
-    let sources = prepare::gather(&targets, &args.source, context).await?;
-    let places = targets.into_iter().map(|target| target.place);
+    let (sources, remove_orphans) = match &args.plan {
+        Some(path) => saved(path.clone(), context).await?,
+        None => {
+            let targets = prepare::targets(&args.source, context).await?;
+            let sources = prepare::gather(&targets, &args.source, context).await?;
+            (sources, args.source.remove_orphans)
+        }
+    };
+    let places: Vec<Place> = sources.iter().map(|(place, _)| place.clone()).collect();
     let lock = Lock::new(args.lock.lock_wait, context.patience);
     let mut screen = Screen::new(&context.terminal, kind(args.output.output), places);
     let prepared = prepare::plans(
         sources,
-        &args.source,
+        remove_orphans,
         args.width.parallel,
         lock,
         context,
@@ -53,9 +61,9 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
     let follow = Follow::new(context, args.timeout, args.detach, lock);
     let jobs = jobs(changing)?;
     let agreed = Agreed {
-        remove_orphans: args.source.remove_orphans,
+        remove_orphans,
         confirm_within: args.confirm_within,
-        whatever: args.yes,
+        whatever: args.yes && args.plan.is_none(),
     };
     let work = |(deploy, one): Job, reporter: Reporter| {
         let follow = follow.clone();
@@ -65,6 +73,20 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
         }
     };
     Ok(follow::all(jobs, args.width.parallel, context, screen, work).await)
+}
+
+/// The places of a saved plan, all of which must be in this fleet.
+async fn saved(path: PathBuf, context: &Context) -> Result<(Vec<(Place, Source)>, bool), Ended> {
+    let file = context.blocking(move |_| PlanFile::read(&path)).await?;
+    let words: Vec<String> = file
+        .places
+        .iter()
+        .map(|one| one.place.to_string())
+        .collect();
+    context.targets(&words).await?;
+    let places = file.places.into_iter();
+    let sources = places.map(|one| (one.place.clone(), Source::Saved(Box::new(one))));
+    Ok((sources.collect(), file.remove_orphans))
 }
 
 /// What the operator has asked for besides the plan.
@@ -81,9 +103,9 @@ async fn submit(deploy: DeployId, one: &Prepared, agreed: Agreed, turn: Turn) ->
     let mut plan = one.view.plan.id;
     if turn == Turn::AfterAnother {
         let fresh = link
-            .plan(one.stage, one.scope.clone(), auths.clone())
+            .plan(one.staged.stage, one.scope.clone(), auths.clone())
             .await?;
-        if !agreed.whatever && !same(&fresh, &one.view.plan) {
+        if !agreed.whatever && !fresh.differs_from(&one.view.plan).is_empty() {
             return Err(lock::moved_on(one.place()));
         }
         plan = fresh.id;
@@ -96,21 +118,6 @@ async fn submit(deploy: DeployId, one: &Prepared, agreed: Agreed, turn: Turn) ->
         confirm_within: agreed.confirm_within,
     })
     .await
-}
-
-/// Whether both would do the same, each from where it starts.
-fn same(fresh: &Plan, agreed: &Plan) -> bool {
-    let Plan {
-        services,
-        images,
-        files,
-        orphans,
-        ..
-    } = fresh;
-    *services == agreed.services
-        && *images == agreed.images
-        && *files == agreed.files
-        && *orphans == agreed.orphans
 }
 
 fn show_plans(prepared: &[Prepared], output: Output, context: &Context) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::{HostName, StageId};
+use proto::id::{HostName, RevisionId};
 use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
 use tokio::sync::{Mutex, OnceCell};
@@ -14,21 +14,35 @@ use super::{Context, Ended, Fleet, Target, scope, some_place};
 use crate::cli::SourceArgs;
 use crate::event::{Own, Place};
 use crate::fleet_run::{self, Reporter};
-use crate::link::{Link, Supply};
+use crate::link::{Link, Staged, Supply};
+use crate::plan_file::SavedPlace;
 use crate::render::Screen;
 use crate::render::plan::{PlanView, changes};
 use crate::shell;
 
 /// What a plan is made from.
-pub(super) struct Source {
-    supply: Box<dyn Supply>,
+pub(super) enum Source {
+    /// A stack on this workstation.
+    Stack {
+        supply: Box<dyn Supply>,
+        scope: Scope,
+    },
+    /// A plan that was shown before, of what was brought to the host then.
+    Saved(Box<SavedPlace>),
+}
+
+/// What a host has, and what it would do with it.
+struct Planned {
     scope: Scope,
+    staged: Staged,
+    auths: Vec<RegistryAuth>,
+    plan: Plan,
 }
 
 /// A place whose host has answered with a plan.
 pub(super) struct Prepared {
     pub(super) link: Link,
-    pub(super) stage: StageId,
+    pub(super) staged: Staged,
     pub(super) scope: Scope,
     pub(super) auths: Vec<RegistryAuth>,
     pub(super) view: PlanView,
@@ -109,7 +123,7 @@ pub(super) async fn gather(
         let supply = context
             .blocking(move |context| context.fleet.gather(&target, &env))
             .await?;
-        sources.push((place, Source { supply, scope }));
+        sources.push((place, Source::Stack { supply, scope }));
     }
     Ok(sources)
 }
@@ -117,7 +131,7 @@ pub(super) async fn gather(
 /// The plans of all places that gave one; the others have told why on the screen.
 pub(super) async fn plans(
     sources: Vec<(Place, Source)>,
-    source: &SourceArgs,
+    remove_orphans: bool,
     width: u16,
     lock: Lock,
     context: &Context,
@@ -125,7 +139,6 @@ pub(super) async fn plans(
 ) -> Result<Vec<Prepared>, Ended> {
     let links = Links::new(&context.fleet, sources.iter().map(|(place, _)| &place.host));
     let auths = Arc::new(Auths::default());
-    let remove_orphans = source.remove_orphans;
     let work = |source: Source, reporter: Reporter| {
         let (links, auths, fleet) = (
             Arc::clone(&links),
@@ -139,12 +152,17 @@ pub(super) async fn plans(
                 let agent = link.facts().agent_version.clone();
                 reporter.own(Own::Connected { agent }).await;
                 lock.free(&link, &reporter).await?;
-                let (scope, stage, auths, plan) =
-                    plan(&link, source, &reporter, &auths, &fleet).await?;
-                Ok((link, scope, stage, auths, plan))
+                let planned = plan(&link, source, &reporter, &auths, &fleet).await?;
+                Ok((link, planned))
             };
             match done.await {
-                Ok((link, scope, stage, auths, plan)) => {
+                Ok((link, planned)) => {
+                    let Planned {
+                        scope,
+                        staged,
+                        auths,
+                        plan,
+                    } = planned;
                     let changes = changes(&plan, remove_orphans);
                     reporter
                         .own(Own::Planned {
@@ -160,7 +178,7 @@ pub(super) async fn plans(
                     };
                     Some(Prepared {
                         link,
-                        stage,
+                        staged,
                         scope,
                         auths,
                         view,
@@ -188,18 +206,73 @@ async fn plan(
     reporter: &Reporter,
     auths: &Auths,
     fleet: &Arc<dyn Fleet>,
-) -> Result<(Scope, StageId, Vec<RegistryAuth>, Plan), Fault> {
-    let Source { supply, scope } = source;
+) -> Result<Planned, Fault> {
+    let (supply, scope) = match source {
+        Source::Stack { supply, scope } => (supply, scope),
+        Source::Saved(saved) => return again(link, *saved, auths, fleet).await,
+    };
     let progress = |sent, total| reporter.progress(Own::Uploading { sent, total });
     let mut warnings = supply.warnings();
     let set = supply.set_in_shell();
     let staged = link.stage(supply, &progress).await;
     let staged = staged.map_err(|fault| shell::explain(fault, &set))?;
-    let auths = auths.get(fleet, staged.registries).await?;
+    let auths = auths.get(fleet, staged.registries.clone()).await?;
     let planned = link.plan(staged.stage, scope.clone(), auths.clone());
     let mut plan = planned.await?;
     // What was noticed here comes first: it is where the operator can do something about it.
     warnings.append(&mut plan.warnings);
     plan.warnings = warnings;
-    Ok((scope, staged.stage, auths, plan))
+    Ok(Planned {
+        scope,
+        staged,
+        auths,
+        plan,
+    })
+}
+
+/// The same plan once more, or a refusal.
+async fn again(
+    link: &Link,
+    saved: SavedPlace,
+    auths: &Auths,
+    fleet: &Arc<dyn Fleet>,
+) -> Result<Planned, Fault> {
+    let scope = saved.scope();
+    let auths = auths.get(fleet, saved.registries.clone()).await?;
+    let plan = link.plan(saved.stage, scope.clone(), auths.clone()).await;
+    let plan = plan.map_err(|fault| match fault.kind {
+        FaultKind::Stale => fault.hint("what a plan was made of is kept on the host for a day"),
+        _ => fault,
+    })?;
+    check_same(&plan, &saved.plan)?;
+    let staged = Staged {
+        stage: saved.stage,
+        registries: saved.registries,
+        images: Vec::new(),
+    };
+    Ok(Planned {
+        scope,
+        staged,
+        auths,
+        plan,
+    })
+}
+
+fn check_same(now: &Plan, saved: &Plan) -> Result<(), Fault> {
+    let mut causes = now.differs_from(saved);
+    if now.base != saved.base {
+        let name = |base: Option<RevisionId>| base.map_or("none".to_owned(), |base| base.short());
+        let (now, then) = (name(now.base), name(saved.base));
+        causes.insert(
+            0,
+            format!("the host is at revision {now}, and was at {then}"),
+        );
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let what = "the host has moved on since this plan was saved";
+    let mut fault = Fault::new(FaultKind::Stale, what).hint("plan anew, and look at what changed");
+    fault.causes = causes;
+    Err(fault)
 }

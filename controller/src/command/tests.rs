@@ -4,6 +4,7 @@ mod audit;
 mod back;
 mod other;
 mod part;
+mod saved;
 mod waiting;
 
 use std::ffi::OsString;

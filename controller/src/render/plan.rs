@@ -203,7 +203,10 @@ fn setting(field: &FieldChange, width: usize) -> Line {
         (Some(before), Some(after)) => line
             .toned(Tone::Faint, before)
             .toned(Tone::Faint, " -> ")
-            .text(after),
+            .text(match field.name.as_str() {
+                "image" => words::beside(before, after),
+                _ => after.as_str(),
+            }),
         (Some(one), None) | (None, Some(one)) => line.text(one),
         (None, None) => line,
     }
@@ -238,7 +241,7 @@ fn image_line(image: &ImagePlan, width: usize) -> Line {
         .text(format!("{:width$}  ", image.reference))
         .toned(Tone::Faint, digests(image));
     let line = match image.bytes {
-        Some(bytes) => line.text(format!("  at most {}", words::size(bytes))),
+        Some(bytes) => line.text(format!("  at most {}", words::bytes(bytes))),
         None => line,
     };
     line.toned(Tone::Faint, format!("  for {}", services.join(", ")))
@@ -251,7 +254,7 @@ fn digests(image: &ImagePlan) -> String {
     match (before, after) {
         (_, None) => "the registry did not say what it is now".to_owned(),
         (Some(before), Some(after)) if image.pull && before != after => {
-            format!("{before} -> {after}")
+            format!("{before} -> {}", words::beside(before, after))
         }
         (_, Some(after)) => after.to_owned(),
     }
@@ -311,7 +314,7 @@ fn total(view: &PlanView) -> Line {
     };
     let pulls = plan.images.iter().filter(|image| image.pull).count();
     let free = plan.disk.as_ref().filter(|_| pulls > 0);
-    let room = free.map(|disk| format!(" ({} free)", words::size(disk.free)));
+    let room = free.map(|disk| format!(" ({} free)", words::bytes(disk.free)));
     let removed = if view.remove_orphans {
         plan.orphans.len()
     } else {

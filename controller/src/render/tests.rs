@@ -356,22 +356,6 @@ fn status_has_a_stable_json_form() {
 }
 
 #[test]
-fn bytes_are_shown_in_round_figures() {
-    for (bytes, shown) in [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (9999, "9.9 kB"),
-        (10_000, "10 kB"),
-        (48_300_000, "48 MB"),
-        (1_440_000_000, "1.4 GB"),
-        (u64::MAX, "18446 PB"),
-    ] {
-        assert_eq!(words::size(bytes), shown);
-    }
-}
-
-#[test]
 fn how_long_a_service_is_away_is_said_as_far_as_it_is_known() {
     let said = |millis, with_stop| {
         let mut plan = plan();

@@ -41,31 +41,23 @@ pub(super) fn digest(digest: &str) -> &str {
     digest.get(..SHOWN).unwrap_or(digest)
 }
 
+/// The second of two names or digests, without what it begins with like the first: `org/web:1 -> 2`.
+pub(super) fn beside<'a>(before: &str, after: &'a str) -> &'a str {
+    let place = |text: &str| text.rfind(':').filter(|at| text.rfind('/') < Some(*at));
+    match (place(before), place(after)) {
+        (Some(one), Some(other)) if before.get(..one) == after.get(..other) => {
+            after.get(other + 1..).unwrap_or(after)
+        }
+        _ => after,
+    }
+}
+
 /// A duration in whole seconds, rounded to the nearest and at least one.
 pub(super) fn seconds(millis: u64) -> String {
     match (millis.saturating_add(500) / 1000).max(1) {
         seconds @ ..120 => format!("{seconds} s"),
         seconds => format!("{} min", (seconds + 30) / 60),
     }
-}
-
-/// Bytes in round figures, as `docker images` has them: `1.4 GB`.
-pub(super) fn size(bytes: u64) -> String {
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = bytes / 100;
-    let mut units = ["kB", "MB", "GB", "TB", "PB"].into_iter().peekable();
-    while let Some(unit) = units.next() {
-        if tenths < 10_000 || units.peek().is_none() {
-            return match tenths {
-                ..100 => format!("{}.{} {unit}", tenths / 10, tenths % 10),
-                _ => format!("{} {unit}", tenths / 10),
-            };
-        }
-        tenths /= 1000;
-    }
-    String::new()
 }
 
 pub(super) fn phase(phase: LayerPhase) -> &'static str {
@@ -268,5 +260,19 @@ mod tests {
             timestamp(1_772_366_400_000_000_001),
             "2026-03-01T12:00:00.000000001Z"
         );
+    }
+
+    #[test]
+    fn what_two_names_share_is_said_once() {
+        for (before, after, shown) in [
+            ("org/web:1", "org/web:2", "2"),
+            ("h:5000/web:1", "h:5000/web:2", "2"),
+            ("h:5000/web", "h:5000/api", "h:5000/api"),
+            ("org/web:1", "org/api:1", "org/api:1"),
+            ("sha256:aa", "sha256:bb", "bb"),
+            ("no", "always", "always"),
+        ] {
+            assert_eq!(beside(before, after), shown, "{before} -> {after}");
+        }
     }
 }

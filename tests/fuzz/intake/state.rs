@@ -1,19 +1,21 @@
 //! What the agent finds on its own disk after a power cut: journals and records.
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use agent::audit::{Audit, pages};
 use agent::journal::{Journal, read_events};
 use agent::redact::Redactor;
 use agent::store::{Applied, Revision, Stage};
 use controller::event::FleetEvent;
+use controller::plan_file::PlanFile;
 use proto::audit::{Chain, Fact, Verdict, open, seal};
 use proto::event::{Event, EventKind};
 use proto::id::DeployId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{check_error, in_scratch};
+use super::{check_error, check_fault, in_scratch, text};
 
 /// `events.jsonl`, whole, torn or from somewhere else.
 pub(super) fn journal(bytes: &[u8]) {
@@ -91,6 +93,21 @@ pub(super) fn records(bytes: &[u8]) {
     same_again::<DeployId>(bytes);
     same_again::<FleetEvent>(bytes);
     same_again::<Vec<String>>(bytes);
+}
+
+/// A saved plan, which may come from anybody.
+pub(super) fn plan_file(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    match PlanFile::parse(Path::new("p.plan"), text) {
+        Ok(file) => {
+            assert!(!file.places.is_empty());
+            for place in &file.places {
+                drop(place.scope());
+            }
+            same_again::<PlanFile>(bytes);
+        }
+        Err(fault) => check_fault(&fault),
+    }
 }
 
 /// What can be read is written so that it is read as the same.

@@ -1,5 +1,7 @@
 //! What a plan shows before anything is touched, and what it refuses.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::world::{WEB, world};
 
 #[test]
@@ -180,4 +182,73 @@ fn how_long_a_service_will_be_away_is_known_from_its_last_deploy() {
     case.write(".env", "TAG=1\n");
     let plan = case.controller(&["plan", "emilia"]);
     plan.failed(2, &["about", "s without web (measured at its last start)"]);
+}
+
+#[test]
+fn a_saved_plan_is_deployed_without_the_stack_and_holds_no_secret() {
+    let Some(world) = world() else { return };
+    let case = world.case("saved");
+    let secret = "DB = { command = [\"echo\", \"canary31\"] }\n";
+    case.fleet(secret);
+    let text = WEB.replace("FIXTURE_SHOW: NOTHING", "DB: \"${DB}\"");
+    case.write("compose.yaml", &text);
+    case.controller(&["plan", "emilia", "--allow-commands", "--out", "p.plan"])
+        .failed(2, &["deploy --plan p.plan", "1 to create"]);
+    let file = case.folder.path().join("p.plan");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("canary"));
+    // Neither the stack's folder nor its programs are asked.
+    std::fs::rename(case.path(""), case.folder.path().join("away")).unwrap();
+    case.fleet("DB = { command = [\"false\"] }\n");
+    case.controller(&["deploy", "--plan", "p.plan"])
+        .failed(64, &["--yes"]);
+    let said = case
+        .controller(&["deploy", "--plan", "p.plan", "--yes"])
+        .done();
+    assert!(said.contains("committed"), "{said}");
+    let web = case.id("web");
+    assert_eq!(
+        case.docker(&format!("exec {web} /fixture env DB")),
+        "canary31"
+    );
+
+    // It has been done; what it would do now is nothing.
+    case.controller(&["deploy", "--plan", "p.plan", "--yes"])
+        .failed(
+            1,
+            &[
+                "the host has moved on since this plan was saved",
+                "was at none",
+            ],
+        );
+    assert_eq!(case.id("web"), web);
+}
+
+#[test]
+fn a_saved_plan_is_refused_once_the_host_has_moved_on() {
+    let Some(world) = world() else { return };
+    let case = world.case("moved");
+    case.deploy().done();
+    case.write(".env", "TAG=2\n");
+    case.controller(&["plan", "emilia", "--out", "p.plan"])
+        .failed(2, &["recreate"]);
+    case.write(
+        "compose.yaml",
+        &WEB.replace("restart: always", "restart: unless-stopped"),
+    );
+    case.write(".env", "TAG=1\n");
+    case.deploy().done();
+    let web = case.id("web");
+    let refused = case.controller(&["deploy", "--plan", "p.plan", "--yes"]);
+    refused.failed(
+        1,
+        &["has moved on", "the host is at revision", "service web"],
+    );
+    assert_eq!(case.id("web"), web);
+    let wrong = case.controller(&["deploy", "emilia", "--plan", "p.plan"]);
+    wrong.failed(64, &["cannot be used with"]);
+    case.write("../p.plan", "{\"longshore_plan\": 7}");
+    case.controller(&["deploy", "--plan", "p.plan"])
+        .failed(1, &["form 7 of plans"]);
 }
