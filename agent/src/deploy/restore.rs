@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use proto::event::ContainerState;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{RevisionId, ServiceName};
 use tokio::sync::mpsc;
@@ -25,6 +26,36 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// Whether a service runs as this part made it, in containers that the current revision knows. Those are left alone:
+    /// Compose before 2.29.3 makes a container anew when it is asked for one service without what that depends on.
+    fn runs(
+        &self,
+        current: &Revision,
+        target: &Revision,
+        service: &ServiceName,
+        containers: &[Container],
+        stale: &[String],
+    ) -> bool {
+        let made_by = |revision: &Revision| *revision.older.get(service).unwrap_or(&revision.id);
+        let Some(wanted) = self.revision.resolved.service(service) else {
+            return false;
+        };
+        let pin = self.revision.images.get(&wanted.image);
+        let hash = current.config_hashes.get(service);
+        let mut mine = containers
+            .iter()
+            .filter(|one| !one.one_off && one.service == *service)
+            .peekable();
+        made_by(current) == made_by(target)
+            && mine.peek().is_some()
+            && mine.all(|one| {
+                one.state == ContainerState::Running
+                    && Some(&one.config_hash) == hash
+                    && pin.is_some_and(|pin| pin.id == one.image_id)
+                    && !stale.contains(&one.id)
+            })
+    }
+
     /// What its services run. Images of its other services may be gone, and are not its concern.
     fn images(&self) -> impl Iterator<Item = (&String, &ImagePin)> {
         let used = |name: &String| {
@@ -118,11 +149,17 @@ pub(super) fn stale(
 
 /// Makes the host what the revision says. Of the containers that `stale` names, those that Compose leaves are made anew.
 pub(super) async fn bring(job: &Job, target: &Revision, stale: &[String]) -> Result<(), Stopped> {
-    tidy::tidy(job, &target.spec.project).await?;
+    let containers = tidy::tidy(job, &target.spec.project).await?;
     let parts = parts(job, target)?;
     let whole = parts.len() == 1;
+    let current = job.store.current(&target.spec.stack)?;
     for part in parts {
-        apply(job, &part, whole, stale).await?;
+        let there = |service: &&ServiceName| {
+            let current = current.as_ref();
+            !whole && current.is_some_and(|it| part.runs(it, target, service, &containers, stale))
+        };
+        let left: BTreeSet<&ServiceName> = part.services.iter().copied().filter(there).collect();
+        apply(job, &part, whole, stale, &left).await?;
     }
     Ok(())
 }
@@ -171,21 +208,32 @@ fn parts<'a>(job: &Job, target: &'a Revision) -> Result<Vec<Part<'a>>, Stopped> 
     Ok(parts)
 }
 
-async fn apply(job: &Job, part: &Part<'_>, whole: bool, stale: &[String]) -> Result<(), Stopped> {
+/// Lays out a part's files and names its images; of its services, all but `left` are Compose's business.
+async fn apply(
+    job: &Job,
+    part: &Part<'_>,
+    whole: bool,
+    stale: &[String],
+    left: &BTreeSet<&ServiceName>,
+) -> Result<(), Stopped> {
     let revision = &part.revision;
     for (name, pin) in part.images() {
         name_image(job, name, &pin.id).await?;
     }
     layout::lay_out(job, &revision.spec, &revision.directory)?;
+    let services: BTreeSet<&ServiceName> = part.services.difference(left).copied().collect();
+    if !whole && services.is_empty() {
+        return Ok(());
+    }
     let project = compose_project(&revision.spec, &revision.directory);
     let only = if whole {
         Vec::new()
     } else {
-        part.services.iter().copied().cloned().collect()
+        services.iter().copied().cloned().collect()
     };
     let anew = Anew {
         ids: stale.iter().map(String::as_str).collect(),
-        services: part.services.clone(),
+        services,
     };
     up(job, &project, only, &anew).await
 }

@@ -1,8 +1,9 @@
 //! Deploys of some services: what is touched, what is committed, and what a later deploy of the rest finds.
 
-use agent::engine::scripted::{Behaviour, Method};
+use agent::engine::EngineError;
+use agent::engine::scripted::{Behaviour, Method, Trouble};
 use agent::store::Revision;
-use proto::event::{EventKind, Outcome};
+use proto::event::{EventKind, Outcome, State};
 use proto::fault::FaultKind;
 use proto::plan::{Action, Plan, Scope};
 use serde_json::json;
@@ -228,4 +229,26 @@ async fn what_cannot_go_without_the_rest_is_refused_before_anything_is_pulled() 
     let fault = refused(&other_file, &only(&["web"])).await;
     assert_eq!(fault.causes, ["api mounts conf/app.ini"]);
     assert!(world.plan_part(&other_file, &only(&["api"])).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_way_back_leaves_alone_what_runs_as_its_part_made_it() {
+    let world = first_version().await;
+    deploy_part(&world, &stack("2"), &only(&["web"]), 2).await;
+    let before = containers(&world);
+    let asked = world.count(Method::Up);
+    let refused = EngineError::Compose {
+        verb: "up".to_owned(),
+        status: "exit code 1".to_owned(),
+        output: vec!["network quay not found".to_owned()],
+    };
+    world.engine.trouble(Method::Up, 1, Trouble::Fail(refused));
+    let end = world.deploy(&stack("2"), 3).await;
+    assert_eq!(end.state, State::RolledBack, "{end:?}");
+    assert_eq!(containers(&world), before);
+    assert_eq!(
+        world.count(Method::Up),
+        asked + 1,
+        "only the one that failed"
+    );
 }
