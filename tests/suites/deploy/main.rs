@@ -15,6 +15,7 @@ mod identities;
 mod killed;
 mod leaving;
 mod one_service;
+mod outside;
 mod portal;
 mod preview;
 mod quickstart;
