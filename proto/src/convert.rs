@@ -5,6 +5,7 @@ mod event;
 mod fault;
 mod hello;
 mod history;
+mod hook;
 mod plan;
 mod probe;
 mod stage;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
+use crate::hook::{Saved, When};
 use crate::id::{DeployId, OperatorName, RevisionId, ServiceName, StackName};
 
 /// Where a deploy is. States move forward; an agent that was restarted in the middle enters `Applying` once more.
@@ -15,6 +16,8 @@ pub enum State {
     Staged,
     /// Compared with what runs.
     Planned,
+    /// What is to be done before it is being done.
+    Hooks,
     /// Every image is present and verified.
     Pulled,
     /// Files are being replaced and Compose runs.
@@ -178,6 +181,43 @@ pub enum EventKind {
         passed: bool,
         /// What came: `answered 503`.
         answer: String,
+    },
+    /// A command of the stack's own begins.
+    HookStarted {
+        /// Counts from 0 over all hooks of the stack.
+        hook: u32,
+        /// On which side of the deploy.
+        when: When,
+        /// Where it runs.
+        service: ServiceName,
+        /// What is run, on one line.
+        command: String,
+    },
+    /// A line that such a command printed.
+    HookLine {
+        /// Which.
+        hook: u32,
+        /// Without its newline.
+        text: String,
+    },
+    /// Such a command has ended, or was not run.
+    HookFinished {
+        /// Which.
+        hook: u32,
+        /// How.
+        outcome: Outcome,
+        /// Its exit code, when it ended by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i64>,
+        /// The last number it printed, where that counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<String>,
+        /// What it printed, where that is kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved: Option<Box<Saved>>,
+        /// Why it ended so, when there is something to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// Something the operator should know.
     Warning {

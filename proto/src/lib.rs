@@ -11,6 +11,7 @@ pub mod event;
 pub mod fault;
 pub mod hello;
 pub mod history;
+pub mod hook;
 pub mod id;
 pub mod identity;
 pub mod limits;

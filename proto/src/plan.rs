@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hook::When;
 use crate::id::{PlanId, ProjectName, RevisionId, ServiceName, StackName};
 use crate::path::RelPath;
 
@@ -179,6 +180,7 @@ pub struct OrphanPlan {
     pub service: ServiceName,
 }
 
+<<<<<<< HEAD
 /// Room for images on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
@@ -186,6 +188,26 @@ pub struct Disk {
     pub path: String,
     /// Bytes that are free there.
     pub free: u64,
+=======
+/// One hook of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookPlan {
+    /// On which side of the deploy.
+    pub when: When,
+    /// Where it runs.
+    pub service: ServiceName,
+    /// What is run, on one line.
+    pub command: String,
+    /// Whether it may refuse the deploy.
+    pub gate: bool,
+    /// Whether it gets a container of its own.
+    pub one_off: bool,
+    /// Where what it prints is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save: Option<String>,
+    /// Whether that is on the host.
+    pub on_host: bool,
+>>>>>>> 12076be (proto: hooks of a stack, as they are brought, planned and told of)
 }
 
 /// The whole plan of one stack on one host.
@@ -219,9 +241,15 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Where the project lives on the host.
     pub project_directory: String,
+<<<<<<< HEAD
     /// Room for what is to be pulled; `None` when nothing is, or it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
+=======
+    /// What is run before and after, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookPlan>,
+>>>>>>> 12076be (proto: hooks of a stack, as they are brought, planned and told of)
 }
 
 impl Plan {

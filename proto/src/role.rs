@@ -53,6 +53,7 @@ pub const REQUIRED: &[(&str, Role)] = &[
     ("Watch", Role::Viewer),
     ("Cancel", Role::Deployer),
     ("Confirm", Role::Deployer),
+    ("Saved", Role::Deployer),
     ("Status", Role::Viewer),
     ("Logs", Role::Viewer),
     // Its `volumes` flag asks for more: see the agent's service.

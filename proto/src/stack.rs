@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hook::Hook;
 use crate::id::{BlobId, ProjectName, ServiceName, StackName};
 use crate::limits::VALUE_BYTES;
 use crate::path::{HostDir, RelPath};
@@ -193,6 +194,9 @@ pub struct StackSpec {
     /// How long a service may take to become good, where its healthcheck does not say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deadlines: BTreeMap<ServiceName, Duration>,
+    /// What is done before and after a deploy, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ const CALLS: &[(&str, When)] = &[
     ("Watch", When::Never),
     ("Cancel", When::Called),
     ("Confirm", When::Called),
+    ("Saved", When::Never),
     ("Status", When::Never),
     ("Logs", When::Never),
     ("Down", When::Called),

@@ -1,5 +1,6 @@
 //! Events.
 
+use super::hook::{finished_from_wire, finished_to_wire, started_from_wire};
 use super::{FromNumber, InvalidMessage, enum_map, optional, parse, text, wire};
 use crate::event::{ContainerState, Event, EventKind, Health, LayerPhase, Outcome, State};
 use crate::fault::Fault;
@@ -9,6 +10,7 @@ enum_map!("state", State, wire::State, {
     Received = Received,
     Staged = Staged,
     Planned = Planned,
+    Hooks = Hooks,
     Pulled = Pulled,
     Applying = Applying,
     Verifying = Verifying,
@@ -140,6 +142,33 @@ fn kind_to_wire(kind: EventKind) -> Kind {
             passed,
             answer,
         }),
+        EventKind::HookStarted {
+            hook,
+            when,
+            service,
+            command,
+        } => Kind::HookStarted(wire::HookStarted {
+            hook,
+            when: wire::HookWhen::from(when).into(),
+            service: service.into(),
+            command,
+        }),
+        EventKind::HookLine { hook, text } => Kind::HookLine(wire::HookLine { hook, text }),
+        EventKind::HookFinished {
+            hook,
+            outcome,
+            exit_code,
+            number,
+            saved,
+            note,
+        } => finished_to_wire(
+            hook,
+            outcome,
+            exit_code,
+            number,
+            saved.map(|saved| *saved),
+            note,
+        ),
         EventKind::Warning { text } => Kind::Warning(wire::Warning { text }),
         EventKind::ConfirmWanted { seconds } => {
             Kind::ConfirmWanted(wire::ConfirmWanted { seconds })
@@ -237,6 +266,9 @@ fn kind_from_wire(kind: Kind) -> Result<EventKind, InvalidMessage> {
             passed,
             answer,
         },
+        Kind::HookStarted(message) => started_from_wire(message)?,
+        Kind::HookLine(wire::HookLine { hook, text }) => EventKind::HookLine { hook, text },
+        Kind::HookFinished(message) => finished_from_wire(message)?,
         Kind::Warning(wire::Warning { text }) => EventKind::Warning { text },
         Kind::ConfirmWanted(wire::ConfirmWanted { seconds }) => {
             EventKind::ConfirmWanted { seconds }

@@ -42,6 +42,7 @@ impl From<Plan> for wire::Plan {
             part,
             disk,
             notes,
+            hooks,
         } = plan;
         Self {
             plan: id.to_string(),
@@ -58,6 +59,7 @@ impl From<Plan> for wire::Plan {
             part: part.map(Into::into),
             disk: disk.map(Into::into),
             notes,
+            hooks: hooks.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -80,6 +82,7 @@ impl TryFrom<wire::Plan> for Plan {
             part,
             disk,
             notes,
+            hooks,
         } = message;
         Ok(Self {
             id: parse(&plan)?,
@@ -96,6 +99,7 @@ impl TryFrom<wire::Plan> for Plan {
             part: part.map(TryInto::try_into).transpose()?,
             disk: disk.map(Into::into),
             notes,
+            hooks: into_all(hooks)?,
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     InvalidMessage, into_all, invalid, optional, parse, parse_all, probe, text, texts, wire,
 };
+use crate::hook::HOOKS;
 use crate::id::BlobId;
 use crate::limits::{BUNDLE_FILES, VALUES_BYTES};
 use crate::probe::PROBES;
@@ -23,6 +24,7 @@ impl From<StackSpec> for wire::StageBegin {
             files,
             probes,
             deadlines,
+            hooks,
         } = spec;
         Self {
             stack: stack.into(),
@@ -36,6 +38,7 @@ impl From<StackSpec> for wire::StageBegin {
             files: files.into_iter().map(Into::into).collect(),
             probes: probes.into_iter().map(Into::into).collect(),
             deadlines: deadlines.into_iter().map(probe::deadline_to_wire).collect(),
+            hooks: hooks.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -55,6 +58,7 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             files,
             probes,
             deadlines,
+            hooks,
         } = message;
         if values.iter().map(|value| value.text.len()).sum::<usize>() > VALUES_BYTES {
             return Err(InvalidMessage(format!(
@@ -66,6 +70,9 @@ impl TryFrom<wire::StageBegin> for StackSpec {
         }
         if files.len() > BUNDLE_FILES {
             return Err(InvalidMessage(format!("more than {BUNDLE_FILES} files")));
+        }
+        if hooks.len() > HOOKS {
+            return Err(InvalidMessage(format!("more than {HOOKS} hooks")));
         }
         Ok(Self {
             stack: parse(&stack)?,
@@ -82,6 +89,7 @@ impl TryFrom<wire::StageBegin> for StackSpec {
                 .into_iter()
                 .map(probe::deadline_from_wire)
                 .collect::<Result<_, _>>()?,
+            hooks: into_all(hooks)?,
         })
     }
 }

@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{Event, EventKind, LayerPhase, Outcome, State};
 use crate::fault::{Fault, FaultKind};
+use crate::hook::{Gate, Hook, Names, Save, SavePlace, Saved, When};
 use crate::id::{BlobId, DeployId, PlanId, ServiceName};
 use crate::plan::{
-    Action, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan,
-    Scope, ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan, OrphanPlan, Part,
+    Plan, Scope, ServicePlan,
 };
 use crate::probe::{Check, Probe};
 use crate::stack::{ShippedFile, StackSpec, Value};
@@ -22,6 +23,21 @@ fn probe(check: Check) -> Probe {
         check,
         timeout: Duration::from_secs(5),
         interval: Duration::from_millis(1500),
+    }
+}
+
+fn hook(gate: Option<Gate>) -> Hook {
+    Hook {
+        when: When::Before,
+        service: "db".parse().unwrap(),
+        run: vec!["pg_dump".to_owned(), "exampleP@$$W0RD".to_owned()],
+        one_off: gate.is_none(),
+        timeout_seconds: 60,
+        gate,
+        save: Some(Save {
+            place: SavePlace::Host,
+            file: "/backups/{time}.sql".parse().unwrap(),
+        }),
     }
 }
 
@@ -53,6 +69,13 @@ fn spec() -> StackSpec {
             }),
         ],
         deadlines: [("web".parse().unwrap(), Duration::from_secs(180))].into(),
+        hooks: vec![
+            hook(None),
+            hook(Some(Gate {
+                at_least: Some(-1),
+                at_most: None,
+            })),
+        ],
     }
 }
 
@@ -93,6 +116,22 @@ fn a_directory_that_is_none_is_refused_at_the_door() {
 }
 
 #[test]
+fn a_hook_that_could_not_run_is_refused_at_the_door() {
+    let refused = |spoil: fn(&mut wire::Hook)| {
+        let mut message = wire::StageBegin::from(spec());
+        spoil(&mut message.hooks[0]);
+        assert!(StackSpec::try_from(message).is_err());
+    };
+    refused(|hook| hook.run.clear());
+    refused(|hook| hook.run[1].push('\0'));
+    refused(|hook| hook.timeout = 0);
+    refused(|hook| hook.timeout = u32::MAX);
+    refused(|hook| hook.save.as_mut().unwrap().file = "backups/x".to_owned());
+    refused(|hook| hook.save.as_mut().unwrap().file = "/../x".to_owned());
+    refused(|hook| hook.when = 0);
+}
+
+#[test]
 fn a_setuid_mode_is_refused_at_the_door() {
     let mut message = wire::StageBegin::from(spec());
     message.files[0].mode = 0o4755;
@@ -130,6 +169,15 @@ fn plan(part: Option<Part>) -> Plan {
         notes: Vec::new(),
         project_directory: "/p".to_owned(),
         disk: None,
+        hooks: vec![HookPlan {
+            when: When::After,
+            service: "db".parse().unwrap(),
+            command: "pg_dump".to_owned(),
+            gate: false,
+            one_off: true,
+            save: Some("backups/{time}.sql".to_owned()),
+            on_host: false,
+        }],
     }
 }
 
@@ -287,6 +335,29 @@ fn every_kind_of_event_survives_the_wire() {
         },
         EventKind::StateEntered {
             state: State::Applying,
+        },
+        EventKind::HookStarted {
+            hook: 0,
+            when: When::Before,
+            service: "db".parse().unwrap(),
+            command: "pg_dump -U postgres".to_owned(),
+        },
+        EventKind::HookLine {
+            hook: 0,
+            text: "dumping".to_owned(),
+        },
+        EventKind::HookFinished {
+            hook: 0,
+            outcome: Outcome::Succeeded,
+            exit_code: Some(0),
+            number: Some("1201.5".to_owned()),
+            saved: Some(Box::new(Saved {
+                size: 3,
+                blob: BlobId::from_bytes([9; 32]),
+                names: Names::default(),
+                file: Some("/backups/x.sql".to_owned()),
+            })),
+            note: None,
         },
         EventKind::LayerProgress {
             image: "a/b:1".to_owned(),

@@ -24,6 +24,7 @@ impl Plan {
             notes: _,
             project_directory,
             disk: _,
+            hooks,
         } = self;
         let mut all = Vec::new();
         let mut other = |same: bool, what: &str| {
@@ -38,6 +39,7 @@ impl Plan {
             *project_directory == agreed.project_directory,
             "it lives in another folder",
         );
+        other(*hooks == agreed.hooks, "other hooks run before or after it");
         let service = |one: &ServicePlan| {
             let (action, replicas) = (one.action, one.replicas);
             let why = (one.fields.clone(), one.reasons.clone());
@@ -116,6 +118,7 @@ mod tests {
             notes: Vec::new(),
             project_directory: "/p".to_owned(),
             disk: None,
+            hooks: Vec::new(),
         }
     }
 
