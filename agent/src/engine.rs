@@ -28,6 +28,7 @@ mod real;
 #[cfg(any(test, feature = "test-util"))]
 pub mod scripted;
 
+pub use crate::process::Printed;
 pub use error::EngineError;
 pub use real::{EngineSettings, RealEngine};
 
@@ -232,6 +233,28 @@ pub struct Run {
     pub stop: CancellationToken,
 }
 
+/// A command in a container: where its output goes, when it must be over, who may end it.
+#[derive(Clone)]
+pub struct Attach {
+    /// What it prints. When the queue is full the command waits.
+    pub output: mpsc::Sender<Printed>,
+    /// Every process of it is gone soon after.
+    pub deadline: Duration,
+    /// Ends it the same way.
+    pub stop: CancellationToken,
+}
+
+/// A command in a container of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The service that the container is of.
+    pub service: ServiceName,
+    /// The container's name, by which one that was left can be found.
+    pub name: String,
+    /// The program and its arguments, as they are.
+    pub argv: Vec<String>,
+}
+
 /// Which of a container's log lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogRange {
@@ -336,6 +359,25 @@ pub trait Engine: Send + Sync + 'static {
         volumes: bool,
         run: Run,
     ) -> Result<(), EngineError>;
+
+    /// Makes a command ready in a running container, without a shell; its id. Nothing runs yet.
+    async fn prepare_exec(&self, container: &str, argv: &[String]) -> Result<String, EngineError>;
+
+    /// Runs a command that was made ready; its exit code. When it must be over, or cannot be followed any more, every
+    /// process of it is ended before this returns.
+    async fn run_exec(&self, exec: &str, attach: Attach) -> Result<i64, EngineError>;
+
+    /// Ends every process of a command that may still run. Gone already is success.
+    async fn end_exec(&self, exec: &str) -> Result<(), EngineError>;
+
+    /// `run --rm --no-deps`: a command in a new container of a service, from what is laid out; its exit code. The
+    /// container is gone when this returns, however it ended.
+    async fn run_once(
+        &self,
+        project: &ComposeProject,
+        once: &Once,
+        attach: Attach,
+    ) -> Result<i64, EngineError>;
 
     /// Stops (10 s of grace) and removes one container; gone already is success.
     async fn remove_container(&self, id: &str) -> Result<(), EngineError>;

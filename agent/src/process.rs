@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::left::end_all_in;
+pub(crate) use self::session::end_session;
 
 use self::end::Group;
 use self::lines::Tail;
@@ -18,6 +19,7 @@ use self::lines::Tail;
 mod end;
 mod left;
 mod lines;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,15 @@ const GRACE: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(2);
 /// Bytes of standard error that a capture keeps: some ten thousand warnings.
 const STDERR: usize = 4 * 1024 * 1024;
+
+/// A piece of what a program prints, as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Printed {
+    /// To its standard output.
+    Out(Vec<u8>),
+    /// To its standard error.
+    Err(Vec<u8>),
+}
 
 /// What to start. There is no shell anywhere: arguments arrive as they are.
 pub(crate) struct Program {
@@ -123,6 +134,22 @@ pub(crate) async fn run(
         how,
         tail: tail.into_lines(),
     })
+}
+
+/// Runs a child and sends what it prints to `output` as it comes; while that queue is full the child waits, and its
+/// deadline still counts.
+pub(crate) async fn pour(
+    program: &Program,
+    output: &mpsc::Sender<Printed>,
+    limits: &Limits,
+) -> Result<How, ProcessError> {
+    let mut child = start(program)?;
+    let pump = {
+        let stdout = lines::pour(child.stdout.take(), output, Printed::Out);
+        let stderr = lines::pour(child.stderr.take(), output, Printed::Err);
+        join(stdout, stderr).map(drop)
+    };
+    drive(program, child, pump, limits).await
 }
 
 /// Runs a child and keeps what it writes to standard output, `cap` bytes at most. The rest is read and dropped,

@@ -180,7 +180,6 @@ pub struct OrphanPlan {
     pub service: ServiceName,
 }
 
-<<<<<<< HEAD
 /// Room for images on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
@@ -188,7 +187,8 @@ pub struct Disk {
     pub path: String,
     /// Bytes that are free there.
     pub free: u64,
-=======
+}
+
 /// One hook of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookPlan {
@@ -207,7 +207,6 @@ pub struct HookPlan {
     pub save: Option<String>,
     /// Whether that is on the host.
     pub on_host: bool,
->>>>>>> 12076be (proto: hooks of a stack, as they are brought, planned and told of)
 }
 
 /// The whole plan of one stack on one host.
@@ -241,15 +240,12 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Where the project lives on the host.
     pub project_directory: String,
-<<<<<<< HEAD
     /// Room for what is to be pulled; `None` when nothing is, or it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
-=======
     /// What is run before and after, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookPlan>,
->>>>>>> 12076be (proto: hooks of a stack, as they are brought, planned and told of)
 }
 
 impl Plan {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::{ComposeProject, EngineError, EngineSettings, Resolution, Run, Up};
+use super::{Attach, ComposeProject, EngineError, EngineSettings, Once, Resolution, Run, Up};
 use crate::process::{self, Captured, Finished, How, Limits, ProcessError, Program};
 
 mod argv;
@@ -101,6 +101,28 @@ impl Compose {
         run: Run,
     ) -> Result<(), EngineError> {
         self.change(project, "down", argv::down(volumes), run).await
+    }
+
+    /// Runs a command in a new container of a service; its exit code.
+    pub(super) async fn run_once(
+        &self,
+        project: &ComposeProject,
+        once: &Once,
+        attach: Attach,
+    ) -> Result<i64, EngineError> {
+        if attach.stop.is_cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        let program = self.program(project, argv::run(once)).await?;
+        let limits = Limits {
+            deadline: attach.deadline,
+            stop: attach.stop,
+        };
+        let how = process::pour(&program, &attach.output, &limits).await;
+        match how.map_err(|error| failed("docker compose run", &error))? {
+            How::Exited(code) => Ok(code.into()),
+            how => Err(ended(how, "run", Vec::new(), limits.deadline)),
+        }
     }
 
     /// Ends children that an earlier agent left running. They are known by their working directory, which is ours

@@ -17,13 +17,15 @@ use self::inspect::{Inspected, InspectedImage, Listed, Named, PROJECT_LABEL};
 use self::reference::Reference;
 use self::request::encoded;
 use super::{
-    Container, EngineError, EngineFacts, ExecEnd, Layer, LayerProgress, LocalImage, LogRange,
+    Attach, Container, EngineError, EngineFacts, ExecEnd, Layer, LayerProgress, LocalImage, LogRange,
     Nudge, Pull, RawLine, RemoteImage,
 };
 
 mod api;
 mod banner;
 mod causes;
+mod command;
+mod demux;
 mod direct;
 mod exec;
 mod frames;
@@ -244,6 +246,25 @@ impl Docker {
             }
         }
         Ok(())
+    }
+
+    /// Makes a command ready in a running container.
+    pub(super) async fn prepare_exec(
+        &self,
+        container: &str,
+        argv: &[String],
+    ) -> Result<String, EngineError> {
+        command::prepare(&self.api, container, argv).await
+    }
+
+    /// Runs a command that was made ready.
+    pub(super) async fn run_exec(&self, exec: &str, attach: Attach) -> Result<i64, EngineError> {
+        command::run(&self.api, exec, attach).await
+    }
+
+    /// Ends a command.
+    pub(super) async fn end_exec(&self, exec: &str) -> Result<(), EngineError> {
+        command::end(&self.api, exec).await
     }
 
     /// Gives a container another name.

@@ -16,8 +16,8 @@ use super::compose::Compose;
 use super::docker::Docker;
 use super::listening;
 use super::{
-    ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume, Layer,
-    LayerProgress, LocalImage, LogRange, Nudge, PortHolder, Pull, RawLine, RemoteImage, Resolution,
+    Attach, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume, Layer,
+    LayerProgress, LocalImage, LogRange, Nudge, Once, PortHolder, Pull, RawLine, RemoteImage, Resolution,
     Run, Up,
 };
 use crate::witness;
@@ -146,6 +146,30 @@ impl Engine for RealEngine {
         run: Run,
     ) -> Result<(), EngineError> {
         between("down", self.compose.down(project, volumes, run)).await
+    }
+
+    async fn prepare_exec(&self, container: &str, argv: &[String]) -> Result<String, EngineError> {
+        self.docker.prepare_exec(container, argv).await
+    }
+
+    async fn run_exec(&self, exec: &str, attach: Attach) -> Result<i64, EngineError> {
+        self.docker.run_exec(exec, attach).await
+    }
+
+    async fn end_exec(&self, exec: &str) -> Result<(), EngineError> {
+        self.docker.end_exec(exec).await
+    }
+
+    async fn run_once(
+        &self,
+        project: &ComposeProject,
+        once: &Once,
+        attach: Attach,
+    ) -> Result<i64, EngineError> {
+        let ended = self.compose.run_once(project, once, attach).await;
+        // Compose removes it only if it lives to do so.
+        self.docker.remove_container(&once.name).await?;
+        ended
     }
 
     async fn remove_container(&self, id: &str) -> Result<(), EngineError> {

@@ -10,12 +10,14 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 pub use self::behaviour::{Behaviour, Look};
+pub use self::commands::Answer;
 use self::faults::Faults;
 pub use self::faults::{Call, Method, Trouble};
 use self::world::World;
 use super::{Container, EngineError, ExecEnd, ExistingVolume, LocalImage, PortHolder, Run};
 
 mod behaviour;
+mod commands;
 mod config;
 mod engine;
 mod faults;
@@ -144,6 +146,17 @@ impl ScriptedEngine {
     /// What the `nth` call of a method (from 1, counted from now on) does instead of its work.
     pub fn trouble(&self, method: Method, nth: usize, trouble: Trouble) {
         self.faults().add(method, nth, trouble);
+    }
+
+    /// What a program answers, wherever it is run. Without a script it prints nothing and ends well.
+    pub fn answer(&self, program: &str, answer: Answer) {
+        self.world().answers.insert(program.to_owned(), answer);
+    }
+
+    /// The commands that run in containers now.
+    #[must_use]
+    pub fn running_commands(&self) -> Vec<Vec<String>> {
+        self.world().running_commands()
     }
 
     /// Every call so far, in order.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::GRACE;
 
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Ends the group of every process whose working directory is `folder`: TERM, then KILL 5 s later. Nothing else may
 /// run there, and no child may have been started by this agent yet.

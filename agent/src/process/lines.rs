@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
 
+use super::Printed;
+
 /// Bytes of one line; a longer one comes in pieces.
 const LINE: u64 = 64 * 1024;
 /// Lines that are kept for whoever asks what went wrong.
@@ -85,6 +87,20 @@ pub(super) async fn pump(
         tail.push(line.clone());
         // When nobody listens any more: keep reading, or the child would stop at a full pipe.
         lines.send(line).await.ok();
+    }
+}
+
+/// Sends pieces until the output ends.
+pub(super) async fn pour(
+    output: Option<impl AsyncRead + Unpin>,
+    into: &mpsc::Sender<Printed>,
+    as_piece: fn(Vec<u8>) -> Printed,
+) {
+    let Some(mut output) = output else { return };
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = output.read(&mut buffer).await {
+        // When nobody listens any more: keep reading, or the child would stop at a full pipe.
+        into.send(as_piece(buffer[..count].to_vec())).await.ok();
     }
 }
 

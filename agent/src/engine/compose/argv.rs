@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::engine::{ComposeProject, EngineError, EngineSettings, Up};
+use crate::engine::{ComposeProject, EngineError, EngineSettings, Once, Up};
 
 /// `config` that shows what the files say rather than what they mean.
 pub(super) const AS_WRITTEN: &[&str] = &[
@@ -106,6 +106,21 @@ pub(super) fn up(up: &Up) -> Vec<String> {
     args
 }
 
+/// `run`. What stands behind the service is the command's own, dashes and all.
+pub(super) fn run(once: &Once) -> Vec<String> {
+    let mut args = words(&[
+        "run",
+        "--rm",
+        "--no-TTY",
+        "--interactive=false",
+        "--no-deps",
+    ]);
+    args.extend(["--name".to_owned(), once.name.clone()]);
+    args.extend(["--".to_owned(), once.service.to_string()]);
+    args.extend(once.argv.iter().cloned());
+    args
+}
+
 /// `down`.
 pub(super) fn down(volumes: bool) -> Vec<String> {
     let mut args = words(&["down"]);
@@ -195,6 +210,23 @@ mod tests {
         ] {
             assert_eq!(up(&ask).join(" "), want);
         }
+    }
+
+    #[test]
+    fn a_command_stands_behind_its_service_as_it_is() {
+        let once = Once {
+            service: "web".parse().unwrap(),
+            name: "shop-hook-1".to_owned(),
+            argv: vec![
+                "flask".to_owned(),
+                "--password".to_owned(),
+                "exampleP@$$W0RD".to_owned(),
+            ],
+        };
+        assert_eq!(
+            run(&once).join(" "),
+            "run --rm --no-TTY --interactive=false --no-deps --name shop-hook-1 -- web flask --password exampleP@$$W0RD"
+        );
     }
 
     #[test]

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Method, ScriptedEngine, config};
 use crate::engine::{
-    ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume, Layer,
-    LayerProgress, LocalImage, LogRange, Nudge, PortHolder, Pull, RawLine, RemoteImage, Resolution,
+    Attach, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume, Layer,
+    LayerProgress, LocalImage, LogRange, Nudge, Once, PortHolder, Pull, RawLine, RemoteImage, Resolution,
     Run, Up,
 };
 
@@ -195,6 +195,50 @@ impl Engine for ScriptedEngine {
                 .ok();
         }
         midway.map_or(Ok(()), Err)
+    }
+
+    async fn prepare_exec(&self, container: &str, argv: &[String]) -> Result<String, EngineError> {
+        self.enter(Method::PrepareExec, argv.join(" ")).await?;
+        let exec = self.world().prepare_exec(container, argv)?;
+        self.changed();
+        Ok(exec)
+    }
+
+    async fn run_exec(&self, exec: &str, attach: Attach) -> Result<i64, EngineError> {
+        self.tell();
+        let argv = self.world().start_exec(exec)?;
+        self.changed();
+        let trouble = self.faults().enter(Method::RunExec, argv.join(" "));
+        let ended = self.run_command(&argv, trouble, &attach).await;
+        self.world().forget_exec(exec);
+        self.changed();
+        ended
+    }
+
+    async fn end_exec(&self, exec: &str) -> Result<(), EngineError> {
+        self.enter(Method::EndExec, exec).await?;
+        self.world().forget_exec(exec);
+        self.changed();
+        Ok(())
+    }
+
+    async fn run_once(
+        &self,
+        project: &ComposeProject,
+        once: &Once,
+        attach: Attach,
+    ) -> Result<i64, EngineError> {
+        self.tell();
+        let config = config::resolve(project)?.config;
+        let services = config::services(&config, std::slice::from_ref(&once.service))?;
+        self.world().add_one_off(project, &services, &once.name)?;
+        self.changed();
+        let detail = format!("{} {}", once.service, once.argv.join(" "));
+        let trouble = self.faults().enter(Method::RunOnce, detail);
+        let ended = self.run_command(&once.argv, trouble, &attach).await;
+        self.world().remove(&once.name);
+        self.changed();
+        ended
     }
 
     async fn remove_container(&self, id: &str) -> Result<(), EngineError> {

@@ -37,6 +37,14 @@ pub enum Method {
     Up,
     /// `down`.
     Down,
+    /// `prepare_exec`.
+    PrepareExec,
+    /// `run_exec`.
+    RunExec,
+    /// `end_exec`.
+    EndExec,
+    /// `run_once`.
+    RunOnce,
     /// `remove_container`.
     RemoveContainer,
     /// `rename_container`.

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::behaviour::{Behaviour, Look};
+use super::commands::{Answer, Command};
 use super::config::Service;
 use crate::clock;
 use crate::engine::docker::reference::Reference;
@@ -51,6 +52,10 @@ pub(super) struct World {
     store: BTreeMap<String, LocalImage>,
     /// By name.
     running: BTreeMap<String, Life>,
+    /// What programs answer, by the program's name.
+    pub(super) answers: HashMap<String, Answer>,
+    /// Commands in containers, by id; those that run and those that were only made ready.
+    pub(super) execs: BTreeMap<String, Command>,
 }
 
 #[derive(Clone)]
@@ -97,6 +102,8 @@ impl World {
             registry: HashMap::new(),
             store: BTreeMap::new(),
             running: BTreeMap::new(),
+            answers: HashMap::new(),
+            execs: BTreeMap::new(),
         }
     }
 
@@ -312,6 +319,26 @@ impl World {
             started: self.age(),
             lines: Vec::new(),
         }
+    }
+
+    /// An id that nothing else has.
+    pub(super) fn new_id(&mut self) -> String {
+        self.made += 1;
+        format!("{:064x}", self.made)
+    }
+
+    /// A container for one command, beside those that Compose looks after.
+    pub(super) fn add(
+        &mut self,
+        project: &ComposeProject,
+        service: &Service,
+        image: &LocalImage,
+        name: &str,
+    ) {
+        let mut life = self.make(project, service, image, 1, name);
+        life.container.one_off = true;
+        life.behaviour = Behaviour::runs();
+        self.running.insert(name.to_owned(), life);
     }
 
     /// Gives an image one more name.
