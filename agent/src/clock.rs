@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::UnixTime;
+use time::OffsetDateTime;
 
 /// Unix time in milliseconds.
 #[must_use]
@@ -18,6 +19,22 @@ pub fn unix_millis() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The present in UTC, as part of a file's name: `20261121T101937Z`.
+#[must_use]
+pub fn utc_stamp() -> String {
+    let seconds = i64::try_from(unix_millis() / 1000).unwrap_or_default();
+    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        at.year(),
+        u8::from(at.month()),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )
 }
 
 /// Marks a file as used now.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::event::{EventKind, Outcome, State};
+use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, OperatorName, RevisionId, StackName};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ mod apply;
 mod back;
 mod commit;
 mod confirm;
+pub(crate) mod hooks;
 pub(crate) mod keep;
 mod layout;
 mod pace;
@@ -36,6 +38,13 @@ mod work;
 
 pub use confirm::Confirmation;
 pub(crate) use confirm::seconds;
+/// Whether a hook of the deploy whose folder it is was begun and its end not noticed; one that cannot be read counts.
+pub(crate) fn has_traces(folder: &std::path::Path) -> bool {
+    !matches!(Trace::load(folder), Ok(None))
+}
+
+use hooks::traces::Trace;
+pub(crate) use hooks::{is_saved, saved_file};
 pub use point::Point;
 use stopped::Stopped;
 pub use work::Work;
@@ -80,6 +89,17 @@ pub async fn run(job: &Job, work: &Work) -> Option<EventKind> {
     }
 }
 
+/// The end of a deploy that an agent left before anything was changed.
+fn interrupted() -> Stopped {
+    let what = "the agent stopped in the middle of this deploy";
+    let fault = Fault::new(FaultKind::Failed, what)
+        .hint("nothing had been changed yet; run the same command again");
+    Stopped {
+        outcome: Outcome::Interrupted,
+        fault,
+    }
+}
+
 impl Job {
     fn folder(&self) -> PathBuf {
         self.store.work_folder(&self.deploy)
@@ -90,8 +110,13 @@ impl Job {
             return self.down(stack, *volumes).await;
         }
         let resumed = point.is_some();
-        if resumed && let Some(last) = self.committed(work.stack())? {
-            return Ok(Some(last));
+        if resumed && let Some(id) = self.committed(work.stack())? {
+            self.clear_traces().await;
+            return Ok(self.after(work, id).await);
+        }
+        if !resumed && Trace::load(&self.folder())?.is_some() {
+            self.clear_traces().await;
+            return Err(interrupted());
         }
         let (goal, point) = match point {
             Some(point) => (self.goal(work)?, point),
@@ -108,7 +133,7 @@ impl Job {
             None => self.forward(&goal, &point).await,
         };
         match forward {
-            Ok(id) => Ok(Some(self.succeeded(id))),
+            Ok(id) => Ok(self.after(work, id).await),
             Err(_) if self.stopping.is_cancelled() => Ok(None),
             Err(stopped) => self.go_back(stopped, work.stack(), &point).await,
         }
@@ -120,7 +145,8 @@ impl Job {
         self.enter(State::Planned);
         let goal = self.goal(work)?;
         let images = match (&goal, work) {
-            (Goal::Stage { stage, plan, .. }, Work::Deploy { auths, .. }) => {
+            (Goal::Stage { stage, plan, .. }, Work::Deploy { auths, force, .. }) => {
+                self.before(stage, *force).await?;
                 pull::pull(self, stage, plan, auths).await?
             }
             (Goal::Revision(revision), _) => {
@@ -183,13 +209,13 @@ impl Job {
         Ok(revision.id)
     }
 
-    /// The end of a deploy whose commit an earlier agent did not live to tell.
-    fn committed(&self, stack: &StackName) -> Result<Option<EventKind>, Stopped> {
+    /// What a deploy has committed whose end an earlier agent did not live to tell.
+    fn committed(&self, stack: &StackName) -> Result<Option<RevisionId>, Stopped> {
         let current = self.store.current(stack)?;
         let ours = current.filter(|revision| revision.deploy == self.deploy);
         Ok(ours.map(|revision| {
             self.enter(State::Committed);
-            self.succeeded(revision.id)
+            revision.id
         }))
     }
 

@@ -54,6 +54,12 @@ impl FileError {
         no_room(&self.source)
     }
 
+    /// Whether nothing may be written there at all.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.source.kind() == io::ErrorKind::ReadOnlyFilesystem
+    }
+
     /// Whether the file is simply not there.
     #[must_use]
     pub fn is_missing(&self) -> bool {

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use proto::event::{Event, EventKind};
+use proto::event::{Event, EventKind, Outcome};
 use proto::fault::Fault;
 use tokio::sync::{broadcast, watch};
 
@@ -179,6 +179,36 @@ impl Journal {
                     fault,
                 }
             }
+            EventKind::HookStarted {
+                hook,
+                when,
+                service,
+                command,
+            } => EventKind::HookStarted {
+                hook,
+                when,
+                service,
+                command: redactor.line(command),
+            },
+            EventKind::HookLine { hook, text } => EventKind::HookLine {
+                hook,
+                text: redactor.line(text),
+            },
+            EventKind::HookFinished {
+                hook,
+                outcome,
+                exit_code,
+                number,
+                saved,
+                note,
+            } => EventKind::HookFinished {
+                hook,
+                outcome,
+                exit_code,
+                number,
+                saved,
+                note: note.map(|note| redactor.line(note)),
+            },
             EventKind::PullStarted { image } => EventKind::PullStarted {
                 image: redactor.line(image),
             },
@@ -226,6 +256,18 @@ impl Journal {
         }
     }
 
+    /// What is told of a hook: nothing, that it has begun, or how it ended.
+    #[must_use]
+    pub fn hook(&self, index: u32) -> Option<Option<Outcome>> {
+        let inner = self.inner();
+        let mut newest = inner.events.iter().rev();
+        newest.find_map(|event| match &event.kind {
+            EventKind::HookStarted { hook, .. } if *hook == index => Some(None),
+            EventKind::HookFinished { hook, outcome, .. } if *hook == index => Some(Some(*outcome)),
+            _ => None,
+        })
+    }
+
     /// A fault without the secrets of this deploy.
     #[must_use]
     pub fn mask(&self, fault: Fault) -> Fault {
@@ -258,6 +300,7 @@ fn within_bounds(kind: EventKind, count: usize) -> Option<EventKind> {
     let chatter = matches!(
         kind,
         EventKind::ComposeLine { .. }
+            | EventKind::HookLine { .. }
             | EventKind::ServiceState { .. }
             | EventKind::ProbeAnswered { .. }
     );
@@ -318,6 +361,7 @@ fn matters(kind: &EventKind) -> bool {
     !matches!(
         kind,
         EventKind::ComposeLine { .. }
+            | EventKind::HookLine { .. }
             | EventKind::ServiceState { .. }
             | EventKind::ProbeAnswered { .. }
     )
@@ -429,7 +473,7 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::event::{LayerPhase, Outcome, State};
+    use proto::event::{LayerPhase, State};
     use proto::stack::Value;
 
     fn finished() -> EventKind {

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::event::ContainerState;
 use proto::fault::{Fault, FaultKind};
+use proto::hook::{Hook, SavePlace};
 use proto::id::{PlanId, ServiceName};
 use proto::limits::PLAN_LIFE;
 use proto::path::RelPath;
 use proto::plan::{
-    Action, Change, Disk, Downtime, FieldChange, ImagePlan, OrphanPlan, Part, Plan, ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, HookPlan, ImagePlan, OrphanPlan, Part, Plan,
+    ServicePlan,
 };
 use proto::stack::ShippedFile;
 
@@ -92,7 +94,21 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
         notes: Vec::new(),
         project_directory: inputs.stage.directory.display().to_string(),
         disk: inputs.disk.clone(),
+        hooks: inputs.stage.spec.hooks.iter().map(hook).collect(),
     })
+}
+
+fn hook(hook: &Hook) -> HookPlan {
+    let save = hook.save.as_ref();
+    HookPlan {
+        when: hook.when,
+        service: hook.service.clone(),
+        command: hook.command(),
+        gate: hook.gate.is_some(),
+        one_off: hook.one_off,
+        save: save.map(|save| save.file.to_string()),
+        on_host: save.is_some_and(|save| save.place == SavePlace::Host),
+    }
 }
 
 fn plan_service(

@@ -63,6 +63,9 @@ impl Redactor {
             .iter_mut()
             .chain(&mut plan.notes)
             .for_each(mask);
+        plan.hooks
+            .iter_mut()
+            .for_each(|hook| mask(&mut hook.command));
         plan
     }
 

@@ -26,6 +26,7 @@ use crate::deployer::{Deployer, Submission};
 use crate::logs;
 use crate::peer::Peer;
 
+mod saved;
 mod staging;
 
 /// A boxed answer stream.
@@ -89,6 +90,7 @@ impl Agent for AgentService {
     type WatchStream = Answers<wire::Event>;
     type LogsStream = Answers<wire::LogRecord>;
     type AuditStream = Answers<wire::AuditPage>;
+    type SavedStream = Answers<wire::SavedChunk>;
 
     async fn hello(
         &self,
@@ -177,6 +179,7 @@ impl Agent for AgentService {
             plan,
             auths,
             remove_orphans,
+            force,
             confirm_within,
         } = request.into_inner();
         let within = Duration::from_secs(confirm_within.into());
@@ -185,6 +188,7 @@ impl Agent for AgentService {
             plan: parse(&plan)?,
             auths: auths.into_iter().map(Into::into).collect(),
             remove_orphans,
+            force,
             confirm_within: (!within.is_zero()).then_some(within),
             operator,
         };
@@ -323,6 +327,21 @@ impl Agent for AgentService {
         let taken = self.deployer.roll_back(id, stack, to, operator);
         let existed = taken.map_err(refuse)?;
         Ok(Response::new(wire::DeployResponse { deploy, existed }))
+    }
+
+    async fn saved(
+        &self,
+        request: Request<wire::SavedRequest>,
+    ) -> Result<Response<Self::SavedStream>, Status> {
+        let wire::SavedRequest {
+            deploy,
+            hook,
+            offset,
+        } = request.into_inner();
+        let file = self.deployer.saved(&parse(&deploy)?, hook);
+        let file = tokio::fs::File::from_std(file.map_err(refuse)?);
+        let chunks = saved::chunks(file, offset).await?;
+        Ok(Response::new(self.until_stopped(chunks)))
     }
 
     async fn history(

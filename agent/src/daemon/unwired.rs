@@ -5,7 +5,8 @@ use proto::wire::v1::{
     AuditPage, AuditRequest, CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse,
     DeployRequest, DeployResponse, DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest,
     HistoryResponse, LogRecord, LogsRequest, PlanRequest, PlanResponse, RollbackRequest,
-    StageRequest, StageResponse, StatusRequest, StatusResponse, WatchRequest,
+    SavedChunk, SavedRequest, StageRequest, StageResponse, StatusRequest, StatusResponse,
+    WatchRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -26,6 +27,7 @@ impl Agent for Unwired {
     type WatchStream = Nothing<Event>;
     type LogsStream = Nothing<LogRecord>;
     type AuditStream = Nothing<AuditPage>;
+    type SavedStream = Nothing<SavedChunk>;
 
     async fn hello(&self, _: Request<HelloRequest>) -> Answer<HelloResponse> {
         not_here()
@@ -52,6 +54,10 @@ impl Agent for Unwired {
     }
 
     async fn confirm(&self, _: Request<ConfirmRequest>) -> Answer<ConfirmResponse> {
+        not_here()
+    }
+
+    async fn saved(&self, _: Request<SavedRequest>) -> Answer<Self::SavedStream> {
         not_here()
     }
 

@@ -29,6 +29,9 @@ pub enum Work {
         auths: Vec<RegistryAuth>,
         /// Whether the plan's orphans go.
         remove_orphans: bool,
+        /// Whether gates that refuse are passed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
         /// How long an operator has to confirm what it brought; `None` when nobody has to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confirm_within: Option<Duration>,

@@ -8,7 +8,7 @@ use proto::id::{DeployId, OperatorName, StackName};
 
 use super::submit::{forget, record_end};
 use super::{Deployer, Request};
-use crate::deploy::{Job, Point, Work};
+use crate::deploy::{self, Job, Point, Work};
 use crate::files::FileError;
 use crate::journal::Journal;
 
@@ -52,7 +52,8 @@ impl Deployer {
         };
         // A damaged point is for the deploy itself to tell of.
         let untouched = matches!(Point::load(&folder), Ok(None));
-        if untouched && !matches!(work, Work::Down { .. }) {
+        let traces = deploy::has_traces(&folder);
+        if untouched && !traces && !matches!(work, Work::Down { .. }) {
             return self.interrupt(deploy, &stack, Some(operator));
         }
         let operator = operator.clone();

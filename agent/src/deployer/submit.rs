@@ -35,6 +35,8 @@ pub struct Submission {
     pub remove_orphans: bool,
     /// How long an operator has to confirm what it brought; `None` when nobody has to.
     pub confirm_within: Option<Duration>,
+    /// Whether gates that refuse are passed.
+    pub force: bool,
     /// Who asks.
     pub operator: Caller,
 }
@@ -52,12 +54,16 @@ impl Deployer {
             auths,
             remove_orphans,
             confirm_within,
+            force,
             operator,
         } = submission;
         check_confirm_within(confirm_within)?;
         let mut what = format!("plan {plan} remove_orphans {remove_orphans}");
         if let Some(within) = confirm_within {
             what.push_str(&format!(" confirm_within {}", within.as_secs()));
+        }
+        if force {
+            what.push_str(" force");
         }
         operator.asks(Some(deploy), &what);
         // Under the lock: a submission that comes twice at once is taken once.
@@ -88,6 +94,7 @@ impl Deployer {
             plan: Box::new(plan),
             auths,
             remove_orphans,
+            force,
             confirm_within,
         };
         self.take(&mut inner, deploy, what, operator, work)

@@ -94,9 +94,16 @@ impl Sweeper {
             stay.extend(self.store.latest_deploy(&stack).ok().flatten());
         }
         for deploy in self.store.deploys()? {
-            if !stay.contains(&deploy) && self.store.deploy_unused_for(&deploy)? >= DEPLOYS {
+            if stay.contains(&deploy) {
+                continue;
+            }
+            let unused_for = self.store.deploy_unused_for(&deploy)?;
+            if unused_for >= DEPLOYS {
                 tracing::info!(%deploy, "a deploy is forgotten");
                 self.store.remove_deploy(&deploy)?;
+            } else if unused_for >= UNUSED {
+                // A stack's newest deploy keeps them until there is a newer one.
+                self.store.remove_saved(&deploy)?;
             }
         }
         Ok(())

@@ -58,6 +58,7 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
             directory: None,
             allow_undefined: Vec::new(),
             files: vec![file("compose.yaml", 1), file("conf/a", 1)],
+            hooks: Vec::new(),
         },
         resolved: ResolvedStack {
             services,

@@ -9,8 +9,8 @@ use proto::wire::v1::agent_client::AgentClient;
 use proto::wire::v1::{
     AuditRequest, CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse, DeployRequest,
     DeployResponse, DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest,
-    HistoryResponse, LogsRequest, PlanRequest, PlanResponse, RollbackRequest, StageRequest,
-    StatusRequest, StatusResponse, WatchRequest,
+    HistoryResponse, LogsRequest, PlanRequest, PlanResponse, RollbackRequest, SavedRequest,
+    StageRequest, StatusRequest, StatusResponse, WatchRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -37,6 +37,7 @@ struct Stub(Arc<AtomicUsize>);
 impl Agent for Stub {
     type StageStream = <Unwired as Agent>::StageStream;
     type WatchStream = tokio_stream::Pending<Result<Event, Status>>;
+    type SavedStream = <Unwired as Agent>::SavedStream;
     type LogsStream = <Unwired as Agent>::LogsStream;
     type AuditStream = <Unwired as Agent>::AuditStream;
 
@@ -80,6 +81,13 @@ impl Agent for Stub {
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
         Unwired.cancel(request).await
+    }
+
+    async fn saved(
+        &self,
+        request: Request<SavedRequest>,
+    ) -> Result<Response<Self::SavedStream>, Status> {
+        Unwired.saved(request).await
     }
 
     async fn confirm(
@@ -246,6 +254,7 @@ async fn a_role_too_low_is_denied_before_the_handler() {
         client.down(DownRequest::default()).await.map(drop),
         client.cancel(CancelRequest::default()).await.map(drop),
         client.confirm(ConfirmRequest::default()).await.map(drop),
+        client.saved(SavedRequest::default()).await.map(drop),
         client.plan(PlanRequest::default()).await.map(drop),
         client.stage(tokio_stream::empty()).await.map(drop),
     ] {

@@ -10,6 +10,7 @@ use proto::id::{BlobId, DeployId, RevisionId, StackName, StageId};
 
 use super::{Blobs, Stage, Store, list};
 use crate::clock;
+use crate::deploy;
 use crate::files::{self, FileError};
 
 /// Using a file and removing an unused one exclude each other: what was found a moment ago is not gone the next.
@@ -77,6 +78,18 @@ impl Blobs {
 }
 
 impl Store {
+    /// Removes what hooks of a deploy have printed.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn remove_saved(&self, deploy: &DeployId) -> Result<(), FileError> {
+        let folder = self.deploy_folder(deploy);
+        for name in list(&folder)?.iter().filter(|name| deploy::is_saved(name)) {
+            files::remove(&folder.join(name))?;
+        }
+        Ok(())
+    }
+
     /// A stage that is used again: no sweep takes it for a day.
     ///
     /// # Errors

@@ -11,13 +11,15 @@ use std::time::Duration;
 use agent::deployer::Submission;
 use agent::engine::scripted::{Behaviour, ScriptedEngine};
 use agent::witness;
-use proto::event::{ContainerState, Outcome, State};
+use proto::event::{ContainerState, EventKind, Outcome, State};
+use proto::hook::{Hook, SavePlace, When};
 use proto::id::{DeployId, RevisionId};
 use proto::plan::Scope;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::hooks::{hook, saving};
 use crate::world::{Bundle, DB, End, WEB, World, end, name, submission};
 
 /// One agent's lifetime.
@@ -183,12 +185,7 @@ impl Scenario {
         let count = copies.1.len();
         for (number, copy) in copies.1.into_iter().enumerate() {
             let world = World::take_over(copy.engine, &copy.state, &root);
-            life().block_on(claim_whole(
-                &world,
-                &format!("copy {number}"),
-                &whole,
-                &known,
-            ));
+            life().block_on(claim_whole(&world, &format!("{number}"), &whole, &known));
         }
         count
     }
@@ -212,6 +209,12 @@ pub(crate) async fn claim_whole(
     assert!(known.contains(&current), "{number}: {ended:?}");
     match ended.outcome {
         Outcome::Interrupted => assert_eq!(ended.state, State::Failed, "{number}"),
+        // A hook after the commit was cut off.
+        Outcome::Failed if ended.state == State::Committed => {
+            assert_eq!(ended.revision, whole.revision, "{number}");
+            let told = Some(Outcome::Interrupted);
+            assert!(hooks_told(world).await.contains(&told), "{number}");
+        }
         outcome => assert_eq!(
             (outcome, ended.state, ended.revision),
             (whole.outcome, whole.state, whole.revision),
@@ -219,12 +222,40 @@ pub(crate) async fn claim_whole(
         ),
     }
     claim_agreed(world, number);
+    assert!(world.engine.running_commands().is_empty(), "{number}");
+    let hooks = hooks_told(world).await;
+    if ended.state == State::Committed {
+        assert!(hooks.iter().all(Option::is_some), "{number}: {hooks:?}");
+        let wanted = current_hooks(world);
+        assert_eq!(hooks.len(), wanted, "{number}: some were forgotten");
+    }
     assert_eq!(world.deployer.running(&name("shop")), None);
     let left = std::fs::read_dir(world.path("work")).unwrap().count();
     assert_eq!(left, 0, "{number}: work that nobody needs");
     let ends = world.events(99, 0).await;
     let ends = ends.iter().filter(|it| it.kind.is_last()).count();
     assert_eq!(ends, 1, "{number}: it ended {ends} times");
+}
+
+/// How each hook of the deploy ended, when that was told; each no more than once.
+async fn hooks_told(world: &World) -> Vec<Option<Outcome>> {
+    let mut told = std::collections::BTreeMap::new();
+    for event in world.events(99, 0).await {
+        match event.kind {
+            EventKind::HookStarted { hook, .. } => assert!(told.insert(hook, None).is_none()),
+            EventKind::HookFinished { hook, outcome, .. } => {
+                assert_eq!(told.insert(hook, Some(outcome)), Some(None));
+            }
+            _ => {}
+        }
+    }
+    told.into_values().collect()
+}
+
+fn current_hooks(world: &World) -> usize {
+    let current = world.store.current(&name("shop")).unwrap();
+    let ours = current.filter(|current| current.deploy == NEW);
+    ours.map_or(0, |current| current.spec.hooks.len())
 }
 
 /// The containers and the files are those of the recorded revision, and nothing else is there.
@@ -371,4 +402,42 @@ fn killed_anywhere_on_the_way_down() {
         broken: None,
     };
     claim_many(scenario.survive(), 10);
+}
+
+/// On both sides, in both kinds of containers, and one whose output is kept.
+fn with_hooks() -> Bundle {
+    let once = |when| Hook {
+        one_off: true,
+        ..hook(when, "web", "tool")
+    };
+    let backup = Hook {
+        save: saving(SavePlace::Workstation, "{time}"),
+        ..hook(When::Before, "db", "pg_dump")
+    };
+    second()
+        .hook(backup)
+        .hook(once(When::Before))
+        .hook(hook(When::After, "db", "first"))
+        .hook(once(When::After))
+        .hook(hook(When::After, "web", "last"))
+}
+
+#[test]
+fn killed_anywhere_in_a_deploy_with_hooks() {
+    let scenario = Scenario {
+        before: first(),
+        change: Change::Deploy(with_hooks()),
+        broken: None,
+    };
+    claim_many(scenario.survive(), 90);
+}
+
+#[test]
+fn killed_anywhere_in_a_deploy_with_hooks_that_goes_back() {
+    let scenario = Scenario {
+        before: first(),
+        change: Change::Deploy(with_hooks()),
+        broken: Some("r/api:1"),
+    };
+    claim_many(scenario.survive(), 90);
 }

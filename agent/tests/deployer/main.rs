@@ -14,6 +14,7 @@ mod durable;
 mod ends;
 mod files;
 mod history;
+mod hooks;
 mod part;
 mod power;
 mod preview;

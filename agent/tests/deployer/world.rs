@@ -13,6 +13,7 @@ use agent::stage::Session;
 use agent::store::{Stage, Store};
 use proto::event::{Event, EventKind, Outcome, State};
 use proto::fault::Fault;
+use proto::hook::Hook;
 use proto::id::{BlobId, DeployId, RevisionId, StackName};
 use proto::plan::{Action, Plan, Scope};
 use proto::stack::{ShippedFile, StackSpec, Value};
@@ -63,6 +64,7 @@ impl Bundle {
             files: Vec::new(),
             probes: Vec::new(),
             deadlines: BTreeMap::new(),
+            hooks: Vec::new(),
         };
         let contents = Vec::new();
         Self { spec, contents }.compose(&json!({ "services": services }))
@@ -88,6 +90,11 @@ impl Bundle {
     pub(crate) fn replace(mut self, path: &str, content: &str) -> Self {
         self.spec.files.retain(|file| file.path.as_str() != path);
         self.file(path, content)
+    }
+
+    pub(crate) fn hook(mut self, hook: Hook) -> Self {
+        self.spec.hooks.push(hook);
+        self
     }
 
     pub(crate) fn secret(mut self, name: &str, text: &str) -> Self {
@@ -300,6 +307,7 @@ pub(crate) fn submission(plan: &Plan, deploy: DeployId) -> Submission {
         plan: plan.id,
         auths: Vec::new(),
         remove_orphans: false,
+        force: false,
         confirm_within: None,
         operator: "ana".parse().unwrap(),
     }

@@ -120,6 +120,7 @@ impl Host {
             }],
             probes: Vec::new(),
             deadlines: std::collections::BTreeMap::new(),
+            hooks: Vec::new(),
         };
         let (asks, asked) = mpsc::channel(4);
         let say = async |body| {
