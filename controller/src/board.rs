@@ -6,7 +6,8 @@ mod image;
 use std::collections::BTreeMap;
 
 use proto::event::{ContainerState, Event, EventKind, Health, Outcome, State};
-use proto::fault::Fault;
+use proto::fault::{Fault, FaultKind};
+use proto::hook::{HOOKS, When};
 use proto::id::{DeployId, OperatorName, RevisionId, ServiceName};
 use proto::plan::Plan;
 
@@ -55,6 +56,19 @@ pub struct Container {
     pub settled: bool,
 }
 
+/// A hook, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookSeen {
+    /// On which side of the deploy.
+    pub when: When,
+    /// Where it runs.
+    pub service: ServiceName,
+    /// What is run.
+    pub command: String,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
 /// One place.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -82,6 +96,10 @@ pub struct Site {
     pub containers: BTreeMap<String, Container>,
     /// What the deploy has made anew, by name.
     pub renewed: Vec<String>,
+    /// Hooks by number.
+    pub hooks: BTreeMap<u32, HookSeen>,
+    /// Something that was to be kept on this workstation is not.
+    pub unsaved: bool,
     /// How it ended.
     pub end: Option<End>,
     began_millis: Option<u64>,
@@ -107,6 +125,8 @@ impl Site {
             images: Vec::new(),
             containers: BTreeMap::new(),
             renewed: Vec::new(),
+            hooks: BTreeMap::new(),
+            unsaved: false,
             end: None,
             began_millis: None,
             last_millis: 0,
@@ -150,6 +170,12 @@ impl Site {
             }
             Own::LinkLost { why } => self.lost = Some(why.clone()),
             Own::LinkRestored => self.lost = None,
+            Own::Fetched { .. } => {}
+            // Who may not have it, and where it is not meant to go, has lost nothing.
+            Own::NotFetched { fault, .. } => {
+                let harmless = [FaultKind::Denied, FaultKind::UnknownName];
+                self.unsaved |= !harmless.contains(&fault.kind);
+            }
             Own::Unchanged => self.end = Some(End::Unchanged),
             Own::Detached { .. } => self.end = Some(End::Detached),
             Own::Left { deploy } => {
@@ -198,6 +224,26 @@ impl Site {
                     known.finish(digest, *outcome);
                 }
             }
+            EventKind::HookStarted {
+                hook,
+                when,
+                service,
+                command,
+            } if self.hooks.len() < HOOKS => {
+                let seen = HookSeen {
+                    when: *when,
+                    service: service.clone(),
+                    command: command.clone(),
+                    outcome: None,
+                };
+                self.hooks.insert(*hook, seen);
+            }
+            EventKind::HookFinished { hook, outcome, .. } => {
+                if let Some(known) = self.hooks.get_mut(hook) {
+                    known.outcome = Some(*outcome);
+                }
+            }
+            EventKind::HookStarted { .. } | EventKind::HookLine { .. } => {}
             EventKind::ServiceState { .. } => self.apply_container(kind),
             EventKind::ProbeAnswered { .. }
             | EventKind::Warning { .. }
@@ -269,7 +315,10 @@ impl Site {
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
         Some(match self.end.as_ref()? {
-            End::Judged { outcome, state, .. } => Exit::of_ending(*outcome, *state),
+            End::Judged { outcome, state, .. } => match Exit::of_ending(*outcome, *state) {
+                Exit::Done if self.unsaved => Exit::Failed,
+                exit => exit,
+            },
             End::Unchanged | End::Detached => Exit::Done,
             End::Left => Exit::Left,
             End::Broke(fault) => fault.kind.into(),

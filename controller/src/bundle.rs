@@ -223,6 +223,7 @@ impl Bundle {
             files: Vec::new(),
             probes: stack.probes.clone(),
             deadlines: stack.deadlines.clone(),
+            hooks: stack.hooks.iter().map(|it| it.hook.clone()).collect(),
         };
         let mut bundle = Self {
             spec,

@@ -19,6 +19,7 @@ pub use admin::{
 pub use audit::AuditArgs;
 pub use back::{HistoryArgs, RollbackArgs};
 pub use when::When;
+pub(crate) use when::duration;
 
 use crate::exit::Exit;
 
@@ -186,6 +187,10 @@ pub struct DeployArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+
+    /// Deploy even when a gate refuses; a backup that fails still stops it
+    #[arg(long)]
+    pub force: bool,
 
     /// Leave once the hosts have taken the deploy over
     #[arg(short, long)]

@@ -6,6 +6,7 @@ mod cancel;
 mod confirm;
 mod deploy;
 mod down;
+mod fetch;
 mod follow;
 mod history;
 mod leave;
@@ -25,6 +26,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{HostName, ServiceName};
+use proto::plan::Plan;
 use proto::registry::RegistryAuth;
 
 use crate::cli::{
@@ -36,6 +38,7 @@ use crate::event::Place;
 use crate::exit::Exit;
 use crate::link::{Dial, Patience, Supply, VERSION};
 use crate::render::Kind;
+use crate::shelf::Shelf;
 use crate::terminal::Terminal;
 
 pub use leave::Leave;
@@ -84,6 +87,19 @@ pub trait Fleet: Send + Sync + 'static {
     /// # Errors
     /// When the stack or a value is not valid.
     fn gather(&self, target: &Target, env: &[String]) -> Result<Box<dyn Supply>, Fault>;
+
+    /// Checks of a stack what only its plan tells: that its hooks name services that there are.
+    ///
+    /// # Errors
+    /// When one names another.
+    fn check_hooks(&self, _place: &Place, _plan: &Plan) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Where what a stack's hooks print is kept on this workstation.
+    fn shelf(&self, _place: &Place) -> Shelf {
+        Shelf::default()
+    }
 
     /// Credentials for those registries that there are any for, within a deadline of its own.
     fn auths<'a>(

@@ -90,6 +90,24 @@ pub enum Own {
     },
     /// The connection is back; nothing was missed.
     LinkRestored,
+    /// What a hook has printed lies on this workstation.
+    Fetched {
+        /// Which, counted from 0.
+        hook: u32,
+        /// Bytes.
+        size: u64,
+        /// Where.
+        file: String,
+        /// It lay there before.
+        before: bool,
+    },
+    /// What a hook has printed is on the host alone.
+    NotFetched {
+        /// Which, counted from 0.
+        hook: u32,
+        /// Why.
+        fault: Fault,
+    },
     /// Nothing had to be done.
     Unchanged,
     /// The controller was asked not to follow; the deploy goes on.

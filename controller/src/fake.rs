@@ -56,6 +56,10 @@ pub(crate) struct Script {
     /// Submissions whose answer is lost.
     pub(crate) lose_answers: usize,
     pub(crate) cancelling: bool,
+    /// What a hook has printed.
+    pub(crate) saved: Vec<u8>,
+    /// The first answer with it breaks off after this many bytes.
+    pub(crate) cut_saved_after: Option<usize>,
     /// Submissions that another deploy is in the way of.
     pub(crate) busy: usize,
     /// Status answers that tell of another deploy.
@@ -78,6 +82,7 @@ pub(crate) struct Seen {
     pub(crate) logs: Vec<wire::LogsRequest>,
     pub(crate) statuses: usize,
     pub(crate) cancels: Vec<wire::CancelRequest>,
+    pub(crate) saved: Vec<wire::SavedRequest>,
     pub(crate) confirms: Vec<wire::ConfirmRequest>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use globset::Glob;
 use proto::fault::{Fault, FaultKind};
+use proto::hook::Hook;
 use proto::id::{FleetName, HostName, ProjectName, ServiceName, StackName};
 use proto::path::{HostDir, RelPath};
 use proto::probe::Probe;
@@ -15,6 +16,7 @@ use proto::stack::VarName;
 pub mod address;
 pub mod diagnostic;
 mod document;
+mod hooks;
 pub mod label;
 mod parse;
 mod probe;
@@ -26,6 +28,8 @@ use address::{Address, SshTarget};
 use diagnostic::Diagnostic;
 use label::Label;
 use value::Env;
+
+use crate::suggest;
 
 /// The file's name.
 pub const FILE_NAME: &str = "fleet.toml";
@@ -109,6 +113,40 @@ pub struct Stack {
     pub probes: Vec<Probe>,
     /// How long its services may take to become good.
     pub deadlines: BTreeMap<ServiceName, Duration>,
+    /// What is run before and after a deploy, in that order.
+    pub hooks: Vec<StackHook>,
+}
+
+/// A hook, and where it names its service: whether there is one of that name, only Compose knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StackHook {
+    /// The hook.
+    pub hook: Hook,
+    service_at: Diagnostic,
+}
+
+impl StackHook {
+    /// Why it could not run in a stack of these services.
+    ///
+    /// # Errors
+    /// When its service is not among them.
+    pub fn check<'a>(
+        &self,
+        stack: &StackName,
+        services: impl Iterator<Item = &'a str>,
+    ) -> Result<(), FleetError> {
+        let wanted = self.hook.service.as_str();
+        let services: Vec<&str> = services.collect();
+        if services.contains(&wanted) {
+            return Ok(());
+        }
+        let hint = suggest::hint(wanted, services);
+        let mut problem = self.service_at.clone();
+        problem.what =
+            format!("stack {stack} has no service `{wanted}`, or not with these profiles");
+        problem.hint = hint;
+        Err(FleetError::Invalid(vec![problem]))
+    }
 }
 
 /// Why there is no fleet to work with.

@@ -42,6 +42,7 @@ pub mod private;
 pub mod process;
 pub mod programs;
 pub mod render;
+pub mod shelf;
 pub mod shell;
 pub mod stack;
 pub mod start;

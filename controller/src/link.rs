@@ -11,6 +11,7 @@ mod fault;
 mod heard;
 mod history;
 mod logs;
+mod saved;
 mod stage;
 mod watch;
 
@@ -41,6 +42,7 @@ use stage::StageId;
 pub use audit::RecordLines;
 pub use backoff::Patience;
 pub use logs::{LogSeen, LogStream};
+pub use saved::SavedOf;
 pub use stage::{Staged, Supply};
 pub use watch::{Seen, Subject, Watch};
 
@@ -82,6 +84,8 @@ pub struct Order {
     pub auths: Vec<RegistryAuth>,
     /// Whether the plan's orphans go.
     pub remove_orphans: bool,
+    /// Whether gates that refuse are passed.
+    pub force: bool,
     /// How long an operator has to confirm it; whole seconds, and `None` when nobody has to.
     pub confirm_within: Option<Duration>,
 }
@@ -185,6 +189,7 @@ impl Link {
             plan,
             auths,
             remove_orphans,
+            force,
             confirm_within,
         } = order;
         let within = confirm_within.map_or(0, |within| within.as_secs());
@@ -193,6 +198,7 @@ impl Link {
             plan: plan.to_string(),
             auths: auths.into_iter().map(Into::into).collect(),
             remove_orphans,
+            force,
             confirm_within: u32::try_from(within).unwrap_or(u32::MAX),
         };
         self.submit(|link| {

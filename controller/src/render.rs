@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod history;
+mod hooks;
 mod live;
 pub mod log;
 mod plain;

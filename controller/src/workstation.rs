@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{BlobId, HostName};
+use proto::plan::Plan;
 use proto::registry::RegistryAuth;
 use proto::stack::{ShippedFile, StackSpec};
 
@@ -24,6 +25,7 @@ use crate::identity::{OperatorIdentity, load_operator, read_ca};
 use crate::link::{BoxedIo, Dial, Supply};
 use crate::pki::FleetCa;
 use crate::programs::{Confirmed, Programs, Wanted};
+use crate::shelf::Shelf;
 use crate::shell::Shell;
 use crate::stack::{Outside, commands};
 use crate::start::{Admin, Parts};
@@ -208,6 +210,30 @@ impl Fleet for LocalFleet {
             printed: &self.programs.printed(),
         };
         Ok(Box::new(Bundle::new(&self.fleet, &selection, outside)?))
+    }
+
+    fn check_hooks(&self, place: &Place, plan: &Plan) -> Result<(), Fault> {
+        let services = || plan.services.iter().map(|one| one.service.as_str());
+        for hook in self
+            .fleet
+            .stack(&place.stack)
+            .iter()
+            .flat_map(|it| &it.hooks)
+        {
+            hook.check(&place.stack, services())?;
+        }
+        Ok(())
+    }
+
+    fn shelf(&self, place: &Place) -> Shelf {
+        let hooks = self.fleet.stack(&place.stack).into_iter();
+        Shelf {
+            root: self.fleet.root.clone(),
+            hooks: hooks
+                .flat_map(|it| &it.hooks)
+                .map(|it| it.hook.clone())
+                .collect(),
+        }
     }
 
     fn auths<'a>(

@@ -63,6 +63,7 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
     let agreed = Agreed {
         remove_orphans,
         confirm_within: args.confirm_within,
+        force: args.force,
         whatever: args.yes && args.plan.is_none(),
     };
     let work = |(deploy, one): Job, reporter: Reporter| {
@@ -94,6 +95,7 @@ async fn saved(path: PathBuf, context: &Context) -> Result<(Vec<(Place, Source)>
 struct Agreed {
     remove_orphans: bool,
     confirm_within: Option<Duration>,
+    force: bool,
     /// Nobody was asked, so no certain plan was agreed to.
     whatever: bool,
 }
@@ -115,6 +117,7 @@ async fn submit(deploy: DeployId, one: &Prepared, agreed: Agreed, turn: Turn) ->
         plan,
         auths: auths.clone(),
         remove_orphans: agreed.remove_orphans,
+        force: agreed.force,
         confirm_within: agreed.confirm_within,
     })
     .await

@@ -1,14 +1,18 @@
 //! Follows deploys to their end: until it is judged, the time is up, or somebody leaves it running.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
+use proto::hook::HOOKS;
 use proto::id::DeployId;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::fetch::{self, Notice, Ready};
 use super::lock::Lock;
-use super::{Context, Leave};
+use super::{Context, Fleet, Leave};
 use crate::board::{Board, End};
 use crate::event::{Own, Place};
 use crate::exit::Exit;
@@ -25,6 +29,7 @@ pub(super) struct Follow {
     patience: Patience,
     detach: bool,
     lock: Lock,
+    fleet: Arc<dyn Fleet>,
 }
 
 /// Which time something is submitted.
@@ -48,6 +53,7 @@ impl Follow {
             until: timeout.map(|limit| (Instant::now() + limit, limit)),
             patience: context.patience,
             detach,
+            fleet: Arc::clone(&context.fleet),
         }
     }
 
@@ -97,7 +103,7 @@ impl Follow {
         };
         let mut watch = link.watch(subject, 0, self.patience);
         tokio::select! {
-            () = relay(&mut watch, reporter, &mut deploy) => {}
+            () = self.relay(link, &mut watch, reporter, &mut deploy) => {}
             () = self.leave.first() => {}
             () = self.time_up() => {
                 let fault = self.gave_up(reporter.place());
@@ -108,6 +114,22 @@ impl Follow {
             // Without effect on a deploy that has just ended.
             reporter.own(Own::Left { deploy }).await;
         }
+    }
+
+    /// Passes on what happens, and brings here what hooks have printed. Returns once both are done.
+    async fn relay(
+        &self,
+        link: &Link,
+        watch: &mut Watch,
+        reporter: &Reporter,
+        deploy: &mut Option<DeployId>,
+    ) {
+        let shelf = self.fleet.shelf(reporter.place());
+        let (ready, fetches) = mpsc::channel(HOOKS);
+        tokio::join!(
+            relay(watch, reporter, deploy, ready),
+            fetch::all(fetches, link, &shelf, self.patience, reporter),
+        );
     }
 
     async fn time_up(&self) {
@@ -128,14 +150,25 @@ impl Follow {
     }
 }
 
-async fn relay(watch: &mut Watch, reporter: &Reporter, deploy: &mut Option<DeployId>) {
+async fn relay(
+    watch: &mut Watch,
+    reporter: &Reporter,
+    deploy: &mut Option<DeployId>,
+    ready: mpsc::Sender<Ready>,
+) {
+    let mut notice = Notice::default();
     while let Some(seen) = watch.next().await {
         match seen {
             Ok(Seen::Event(event)) => {
                 if let proto::event::EventKind::Received { deploy: id, .. } = &event.kind {
                     *deploy = Some(*id);
                 }
+                let output = notice.take(&event.kind);
                 reporter.agent(event).await;
+                if let Some(output) = output {
+                    // The receiver lives as long as this.
+                    ready.send(output).await.ok();
+                }
             }
             Ok(Seen::Lost(why)) => reporter.own(Own::LinkLost { why }).await,
             Ok(Seen::Restored) => reporter.own(Own::LinkRestored).await,

@@ -219,6 +219,7 @@ async fn plan(
     let auths = auths.get(fleet, staged.registries.clone()).await?;
     let planned = link.plan(staged.stage, scope.clone(), auths.clone());
     let mut plan = planned.await?;
+    fleet.check_hooks(reporter.place(), &plan)?;
     // What was noticed here comes first: it is where the operator can do something about it.
     warnings.append(&mut plan.warnings);
     plan.warnings = warnings;

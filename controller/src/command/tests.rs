@@ -2,6 +2,7 @@
 
 mod audit;
 mod back;
+mod hooks;
 mod other;
 mod part;
 mod saved;

@@ -44,6 +44,7 @@ impl Agent for FakeAgent {
     type WatchStream = Answers<wire::Event>;
     type LogsStream = Answers<wire::LogRecord>;
     type AuditStream = Answers<wire::AuditPage>;
+    type SavedStream = Answers<wire::SavedChunk>;
 
     async fn hello(
         &self,
@@ -213,6 +214,35 @@ impl Agent for FakeAgent {
         Ok(Response::new(wire::CancelResponse {
             cancelling: self.0.script.cancelling,
         }))
+    }
+
+    async fn saved(
+        &self,
+        request: Request<wire::SavedRequest>,
+    ) -> Result<Response<Self::SavedStream>, Status> {
+        let request = request.into_inner();
+        let offset = usize::try_from(request.offset).unwrap();
+        let script = &self.0.script;
+        let mut rest = script.saved.get(offset..).unwrap_or_default();
+        let first = {
+            let mut seen = self.0.seen.lock().unwrap();
+            seen.saved.push(request);
+            seen.saved.len() == 1
+        };
+        let cut = script.cut_saved_after.filter(|_| first);
+        if let Some(cut) = cut {
+            rest = rest.get(..cut).unwrap_or(rest);
+        }
+        let chunks = rest.chunks(3).map(|data| {
+            Ok(wire::SavedChunk {
+                data: data.to_vec(),
+            })
+        });
+        let mut chunks: Vec<Result<_, Status>> = chunks.collect();
+        if cut.is_some() {
+            chunks.push(Err(Status::unavailable("connection reset")));
+        }
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
     }
 
     async fn confirm(

@@ -18,6 +18,7 @@ use super::{FakeDial, FakeHost, Script};
 use crate::command::{Fleet, Target};
 use crate::event::Place;
 use crate::link::{Dial, Supply};
+use crate::shelf::Shelf;
 
 pub(crate) fn place(text: &str) -> Place {
     let (host, stack) = text.split_once('/').unwrap();
@@ -91,6 +92,7 @@ pub(crate) fn plan_of(action: Action) -> Plan {
         notes: Vec::new(),
         project_directory: "/srv/opq".to_owned(),
         disk: None,
+        hooks: Vec::new(),
     }
 }
 
@@ -114,6 +116,8 @@ impl Script {
             head: None,
             lose_answers: 0,
             cancelling: true,
+            saved: Vec::new(),
+            cut_saved_after: None,
             busy: 0,
             held: 0,
             next_plan: None,
@@ -150,6 +154,7 @@ impl Supply for FakeSupply {
                     blob: BlobId::from_bytes(*blob),
                 })
                 .collect(),
+            hooks: Vec::new(),
         }
     }
 
@@ -182,6 +187,7 @@ impl Supply for FakeSupply {
 pub(crate) struct FakeFleet {
     pub(crate) hosts: Vec<(HostName, Arc<FakeHost>)>,
     pub(crate) asked_auths: Mutex<usize>,
+    pub(crate) shelf: Mutex<Shelf>,
 }
 
 impl FakeFleet {
@@ -192,6 +198,7 @@ impl FakeFleet {
         Arc::new(Self {
             hosts: hosts.collect(),
             asked_auths: Mutex::default(),
+            shelf: Mutex::default(),
         })
     }
 }
@@ -233,6 +240,10 @@ impl Fleet for FakeFleet {
             ));
         }
         Ok(Box::new(FakeSupply::default()))
+    }
+
+    fn shelf(&self, _: &Place) -> Shelf {
+        self.shelf.lock().unwrap().clone()
     }
 
     fn auths<'a>(

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::diagnostic::{Diagnostic, Problem};
 use super::document::{Item, Placed, Problems, Section, entries, parse, text};
 use super::probe::{read_deadlines, read_probes};
+use super::hooks::read_hooks;
 use super::value::{Document, Env, read_env};
 use super::{Fleet, Host, Profile, Stack, Transport};
 use crate::suggest;
@@ -27,7 +28,7 @@ pub(super) fn parse_fleet(file: &Path, text: &str) -> Result<Fleet, Vec<Diagnost
     // What follows from a syntax error is noise until the syntax is right.
     let table = DeTable::parse(text).map_err(|error| show(vec![syntax(&error)]))?;
     let root = file.parent().unwrap_or(Path::new("."));
-    let document = Document { text, root };
+    let document = Document { text, file, root };
     let mut problems = Problems::default();
     let fleet = read_fleet(file, &document, &table, &mut problems);
     let problems = problems.into_sorted();
@@ -120,6 +121,9 @@ fn read_stack(
     let probes = probes.map(|item| read_probes(&name, item, problems));
     let deadlines = section.get("deadlines");
     let deadlines = deadlines.map(|item| read_deadlines(&name, item, problems));
+    let hooks = section
+        .get("hooks")
+        .map(|item| read_hooks(&place, item, document, problems));
     section.finish(problems);
     Some(Stack {
         name,
@@ -135,6 +139,7 @@ fn read_stack(
         env: env.unwrap_or_default(),
         probes: probes.unwrap_or_default(),
         deadlines: deadlines.unwrap_or_default(),
+        hooks: hooks.unwrap_or_default(),
     })
 }
 

@@ -216,10 +216,6 @@ fn errors_show_the_line_and_what_to_do() {
             "[host.a]\naddress = \"a:1\"\n".to_owned(),
         ),
         (
-            "not yet a key",
-            format!("{stack}[[stacks.opq.hooks.before]]\nrun = [\"x\"]\n"),
-        ),
-        (
             "two wrong types",
             "[hosts.a]\naddress = 7433\nlabels = \"cloud\"\n".to_owned(),
         ),
@@ -296,6 +292,113 @@ fn the_file_is_found_by_walking_up() {
         Fleet::load(dir.path()),
         Err(FleetError::Unreadable(..))
     ));
+}
+
+#[test]
+fn errors_in_hooks_show_the_line_and_what_to_do() {
+    let hook =
+        |keys: &str| format!("[stacks.opq]\npath = \"opq\"\n[[stacks.opq.hooks.before]]\n{keys}\n");
+    let good = "service = \"db\"\nrun = [\"pg_dump\"]\n";
+    let with = |keys: &str| hook(&format!("{good}{keys}"));
+    let after = |keys: &str| with(keys).replace("before", "after");
+    let cases = [
+        ("unknown key", with("savee = \"x\"")),
+        ("unknown side", with("").replace("before", "befor")),
+        ("no service, no command", hook("timeout = \"1m\"")),
+        (
+            "a command for a shell",
+            hook("service = \"db\"\nrun = \"pg_dump -U postgres\""),
+        ),
+        ("nothing to run", hook("service = \"db\"\nrun = []")),
+        ("a bad service", hook("service = \"d b\"\nrun = [\"x\"]")),
+        ("an odd time", with("timeout = \"soon\"")),
+        ("a long time", with("timeout = \"25h\"")),
+        ("unknown placeholder", with("save = \"backups/{host}.sql\"")),
+        ("no file", with("save = \"backups/\"")),
+        ("outside", with("save = \"../x\"")),
+        ("somewhere without a file", with("save_on = \"host\"")),
+        ("an odd place", with("save = \"x\"\nsave_on = \"server\"")),
+        (
+            "a relative file on the host",
+            with("save = \"x\"\nsave_on = \"host\""),
+        ),
+        ("a gate that saves", with("save = \"x\"\ngate = true")),
+        ("a gate that is none", with("gate = false\nat_least = 1")),
+        ("a gate of nothing", with("at_least = 2\nat_most = 1")),
+        ("a bound that is no number", with("at_least = \"900\"")),
+        ("a gate after the deploy", after("gate = true")),
+        (
+            "no list",
+            "[stacks.opq]\npath = \"opq\"\nhooks.before = 1\n".to_owned(),
+        ),
+    ];
+    let shown = cases.map(|(title, body)| format!("== {title}\n{}\n", shown(&body)));
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+const HOOKS: &str = r#"
+[stacks.opq]
+path = "opq"
+
+[[stacks.opq.hooks.after]]
+service = "web"
+run     = ["flask", "notify", "exampleP@$$W0RD"]
+one_off = true
+timeout = "90s"
+
+[[stacks.opq.hooks.before]]
+service = "db"
+run     = ["pg_dump", "-U", "postgres", "portaldb"]
+save    = "backups/{project}-{time}-{image}.sql"
+
+[[stacks.opq.hooks.before]]
+service  = "web"
+run      = ["flask", "last-usage"]
+at_least = 900
+"#;
+
+fn with_hooks() -> Stack {
+    let text = format!("[fleet]\nname = \"f\"\nca = \"ca.pem\"\n{HOOKS}");
+    parse(&text).unwrap().stacks.remove(0)
+}
+
+#[test]
+fn hooks_are_read_in_the_order_in_which_they_run() {
+    let hooks = with_hooks().hooks.into_iter().map(|it| it.hook);
+    let [backup, gate, notify]: [Hook; 3] = hooks.collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(backup.run.len(), 4);
+    assert_eq!(backup.timeout_seconds, 600);
+    let save = backup.save.unwrap();
+    assert_eq!(save.file.as_str(), "backups/{project}-{time}-{image}.sql");
+    assert_eq!(save.place, proto::hook::SavePlace::Workstation);
+    assert_eq!(gate.gate.unwrap().at_least, Some(900));
+    assert_eq!(gate.save, None);
+    assert_eq!(notify.run.last().unwrap(), "exampleP@$$W0RD");
+    assert!(notify.one_off && notify.gate.is_none());
+    assert_eq!(notify.timeout_seconds, 90);
+}
+
+#[test]
+fn a_hook_for_a_service_that_is_not_there_shows_the_line() {
+    let stack = with_hooks();
+    let name = &stack.name;
+    assert!(
+        stack.hooks[0]
+            .check(name, ["db", "web"].into_iter())
+            .is_ok()
+    );
+    let error = stack.hooks[0].check(name, ["dbs", "web"].into_iter());
+    let fault = Fault::from(error.unwrap_err());
+    insta::assert_snapshot!(
+        [vec![fault.what], fault.output, fault.hints].concat().join("\n"),
+        @r#"
+    /srv/fleet/fleet.toml:15:11: stack opq has no service `db`, or not with these profiles
+       |
+    15 | service = "db"
+       |           ^^^^
+    did you mean `dbs`?
+    "#
+    );
 }
 
 proptest! {

@@ -65,6 +65,8 @@ pub(super) fn read_env(
 pub(super) struct Document<'a> {
     /// All of it.
     pub(super) text: &'a str,
+    /// The file that it came from.
+    pub(super) file: &'a Path,
     /// Where `fleet.toml` lies.
     pub(super) root: &'a Path,
 }

@@ -120,6 +120,7 @@ async fn submit(lose_answers: usize) -> (Result<(), Fault>, crate::fake::Seen) {
         plan: PlanId::from_bytes([3; 16]),
         auths: Vec::new(),
         remove_orphans: true,
+        force: false,
         confirm_within: None,
     };
     let done = soon(link.deploy(order)).await;

@@ -2,7 +2,7 @@
 
 use proto::event::{EventKind, Outcome, State};
 
-use super::words;
+use super::{hooks, words};
 use crate::board::{Container, Site};
 use crate::event::{Fact, FleetEvent, Own};
 use crate::terminal::{Line, Tone};
@@ -21,10 +21,15 @@ pub(super) fn lines(event: &FleetEvent, site: &Site, width: usize) -> Vec<Line> 
 /// The line that a live screen leaves standing: what would be gone with the next redraw.
 pub(super) fn lasting(event: &FleetEvent, site: &Site, width: usize) -> Option<Line> {
     let lasts = match &event.fact {
-        Fact::Own(own) => matches!(own, Own::LinkLost { .. } | Own::LinkRestored),
+        Fact::Own(own) => matches!(
+            own,
+            Own::LinkLost { .. } | Own::LinkRestored | Own::Fetched { .. } | Own::NotFetched { .. }
+        ),
         Fact::Agent(event) => matches!(
             event.kind,
-            EventKind::Warning { .. } | EventKind::ConfirmWanted { .. }
+            EventKind::Warning { .. }
+                | EventKind::ConfirmWanted { .. }
+                | EventKind::HookFinished { .. }
         ),
     };
     lasts.then(|| lines(event, site, width).pop()).flatten()
@@ -53,6 +58,10 @@ fn own_line(own: &Own) -> Option<Line> {
             .toned(Tone::Warn, "link lost")
             .text(format!(", trying again; the deploy goes on ({why})")),
         Own::LinkRestored => Line::from("link restored, nothing was missed"),
+        Own::Fetched {
+            size, file, before, ..
+        } => hooks::fetched(*size, file, *before),
+        Own::NotFetched { fault, .. } => hooks::not_fetched(fault),
         Own::Left { .. } => Line::new().toned(Tone::Warn, "left"),
         Own::Broke { fault } => Line::new()
             .toned(Tone::Bad, "failed")
@@ -79,6 +88,9 @@ fn agent_line(kind: &EventKind, site: &Site) -> Option<Line> {
             outcome,
         } => pulled(image, digest, *outcome),
         EventKind::ComposeLine { text } => Line::new().toned(Tone::Faint, "compose: ").text(text),
+        EventKind::HookStarted { .. }
+        | EventKind::HookLine { .. }
+        | EventKind::HookFinished { .. } => return hooks::line(kind, site),
         EventKind::ServiceState {
             service,
             container,

@@ -7,7 +7,7 @@ use proto::id::ServiceName;
 use proto::plan::{Action, Change, Downtime, FieldChange, ImagePlan, Part, Plan, ServicePlan};
 use serde::Serialize;
 
-use super::words;
+use super::{hooks, words};
 use crate::event::Place;
 use crate::terminal::{Line, Tone};
 
@@ -91,6 +91,9 @@ fn body(view: &PlanView) -> Vec<Line> {
     lines.extend(images(plan));
     lines.extend(files(plan));
     lines.extend(orphans(plan, view.remove_orphans));
+    if view.changes {
+        lines.extend(hooks::planned(plan));
+    }
     let note = |text: &String| Line::new().toned(Tone::Faint, "  note: ").text(text);
     lines.extend(plan.notes.iter().map(note));
     let warning = |text: &String| Line::new().toned(Tone::Warn, "  ! warning: ").text(text);

@@ -3,10 +3,11 @@
 use proto::event::ContainerState;
 use proto::event::Health;
 use proto::fault::{Fault, FaultKind};
+use proto::hook::When;
 use proto::id::{PlanId, RevisionId};
 use proto::plan::{
-    Action, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan,
-    ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan, OrphanPlan, Part,
+    Plan, ServicePlan,
 };
 use proto::status::{ContainerStatus, StackStatus};
 
@@ -212,6 +213,7 @@ fn plan() -> Plan {
             path: "/var/lib/docker".to_owned(),
             free: 12_400_000_000,
         }),
+        hooks: Vec::new(),
     }
 }
 
@@ -236,6 +238,42 @@ fn plans_are_shown_once_and_name_everything() {
         view("leilani/opq", plan(), true),
     ];
     insta::assert_snapshot!(joined(&plan::lines(&views)));
+}
+
+#[test]
+fn a_plan_lists_its_hooks_where_they_would_run() {
+    let hook = |when, gate, save: Option<&str>| HookPlan {
+        when,
+        service: "db".parse().unwrap(),
+        command: "pg_dump -U postgres".to_owned(),
+        gate,
+        one_off: when == When::After,
+        save: save.map(str::to_owned),
+        on_host: gate,
+    };
+    let hooks = vec![
+        hook(When::Before, false, Some("backups/{time}.sql")),
+        hook(When::Before, true, None),
+        hook(When::After, false, None),
+    ];
+    let with = Plan { hooks, ..plan() };
+    let settled = Plan {
+        services: Vec::new(),
+        images: Vec::new(),
+        files: Vec::new(),
+        ..with.clone()
+    };
+    let shown = |plan: Plan| joined(&plan::lines(&[view("emilia/opq", plan, false)]));
+    let about = |text: String| {
+        let lines = text.lines().filter(|line| line.contains("pg_dump"));
+        lines.map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(about(shown(with)), @r"
+    » before    db  pg_dump -U postgres, kept in backups/{time}.sql
+    » before    db  pg_dump -U postgres, a gate
+    » after     db  pg_dump -U postgres, in a container of its own
+    ");
+    assert_eq!(about(shown(settled)), "");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use proto::event::LayerPhase;
 
 use super::words;
-use crate::board::{Board, Image, Layer, Site};
+use crate::board::{Board, HookSeen, Image, Layer, Site};
 use crate::terminal::{Line, Tone};
 
 /// What a redraw needs besides the board.
@@ -53,6 +53,7 @@ fn detailed(board: &Board, frame: &Frame<'_>, detail: Detail) -> Vec<Line> {
             for image in site.images.iter().filter(|image| image.end.is_none()) {
                 image_rows(image, detail, &mut rows);
             }
+            rows.extend(hook_rows(site));
             rows.extend(container_rows(site));
             let compose = site.compose.iter();
             rows.extend(compose.map(|text| Line::from("    ").toned(Tone::Faint, text.trim())));
@@ -165,6 +166,18 @@ fn bar(got: u64, all: u64) -> String {
     let share = u128::from(got.min(all)) * BAR as u128 / u128::from(all.max(1));
     let full = usize::try_from(share).unwrap_or(BAR);
     format!("{}{}", "█".repeat(full), "░".repeat(BAR - full))
+}
+
+/// Hooks that run; those that have ended left a line.
+fn hook_rows(site: &Site) -> Vec<Line> {
+    let running = site.hooks.values().filter(|hook| hook.outcome.is_none());
+    let row = |hook: &HookSeen| {
+        Line::from("    ")
+            .toned(Tone::Busy, "·")
+            .text(format!(" {} the deploy, {}  ", hook.when, hook.service))
+            .toned(Tone::Faint, &hook.command)
+    };
+    running.map(row).collect()
 }
 
 fn container_rows(site: &Site) -> Vec<Line> {

@@ -12,6 +12,7 @@ pub(super) fn state(state: State) -> (&'static str, Tone) {
         State::Received => ("received", Tone::Busy),
         State::Staged => ("staged", Tone::Busy),
         State::Planned => ("planned", Tone::Busy),
+        State::Hooks => ("running hooks", Tone::Busy),
         State::Pulled => ("images ready", Tone::Busy),
         State::Applying => ("applying", Tone::Busy),
         State::Verifying => ("verifying", Tone::Busy),
@@ -125,6 +126,10 @@ pub(super) fn ending(how: Outcome, at: State) -> (String, Tone) {
         _ => outcome(how),
     };
     match at {
+        State::Committed if how != Outcome::Succeeded => (
+            "committed, and a hook after it failed".to_owned(),
+            Tone::Bad,
+        ),
         State::RolledBack => (format!("{word} and rolled back"), Tone::Warn),
         _ => (word.to_owned(), tone),
     }
@@ -133,6 +138,9 @@ pub(super) fn ending(how: Outcome, at: State) -> (String, Tone) {
 fn going_on(site: &Site) -> (String, Tone) {
     if site.lost.is_some() {
         return ("link lost, trying again".to_owned(), Tone::Warn);
+    }
+    if site.hooks.values().any(|hook| hook.outcome.is_none()) {
+        return ("running hooks".to_owned(), Tone::Busy);
     }
     if let Some(at) = site.state {
         let pulling = at < State::Pulled && site.images.iter().any(|image| image.end.is_none());
