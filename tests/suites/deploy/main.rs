@@ -10,6 +10,7 @@ mod deploys;
 mod escapes;
 mod examples;
 mod going_back;
+mod hooks;
 mod hosts;
 mod identities;
 mod killed;
