@@ -17,8 +17,8 @@ use self::inspect::{Inspected, InspectedImage, Listed, Named, PROJECT_LABEL};
 use self::reference::Reference;
 use self::request::encoded;
 use super::{
-    Attach, Container, EngineError, EngineFacts, ExecEnd, Layer, LayerProgress, LocalImage, LogRange,
-    Nudge, Pull, RawLine, RemoteImage,
+    Attach, Container, EngineError, EngineFacts, ExecEnd, Layer, LayerProgress, LocalImage,
+    LogRange, Nudge, Pull, RawLine, RemoteImage,
 };
 
 mod api;

@@ -16,9 +16,9 @@ use super::compose::Compose;
 use super::docker::Docker;
 use super::listening;
 use super::{
-    Attach, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume, Layer,
-    LayerProgress, LocalImage, LogRange, Nudge, Once, PortHolder, Pull, RawLine, RemoteImage, Resolution,
-    Run, Up,
+    Attach, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume,
+    Layer, LayerProgress, LocalImage, LogRange, Nudge, Once, PortHolder, Pull, RawLine,
+    RemoteImage, Resolution, Run, Up,
 };
 use crate::witness;
 

@@ -11,8 +11,8 @@ use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Problem};
 use super::document::{Item, Placed, Problems, Section, entries, parse, text};
-use super::probe::{read_deadlines, read_probes};
 use super::hooks::read_hooks;
+use super::probe::{read_deadlines, read_probes};
 use super::value::{Document, Env, read_env};
 use super::{Fleet, Host, Profile, Stack, Transport};
 use crate::suggest;

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Method, ScriptedEngine, config};
 use crate::engine::{
-    Attach, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume, Layer,
-    LayerProgress, LocalImage, LogRange, Nudge, Once, PortHolder, Pull, RawLine, RemoteImage, Resolution,
-    Run, Up,
+    Attach, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume,
+    Layer, LayerProgress, LocalImage, LogRange, Nudge, Once, PortHolder, Pull, RawLine,
+    RemoteImage, Resolution, Run, Up,
 };
 
 #[async_trait]
