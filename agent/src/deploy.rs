@@ -100,6 +100,11 @@ fn interrupted() -> Stopped {
     }
 }
 
+/// Whether a deploy that ended like this has left a stack that may be neither revision.
+pub(crate) fn neither(fault: &Fault) -> bool {
+    point::is_unknown(fault) || back::is_stuck(fault)
+}
+
 impl Job {
     fn folder(&self) -> PathBuf {
         self.store.work_folder(&self.deploy)

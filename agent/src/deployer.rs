@@ -25,6 +25,7 @@ use crate::stage::Session;
 use crate::store::Store;
 
 mod changes;
+mod check;
 mod facts;
 mod history;
 mod recover;
@@ -313,6 +314,8 @@ impl Deployer {
         if let Some(active) = inner.active.get(&status.stack) {
             status.deploy = Some(active.deploy);
             status.confirm_within = active.confirmation.left().map(deploy::seconds);
+        } else {
+            status.needs_reconcile = self.left_unknown(&status.stack).is_some();
         }
         status
     }

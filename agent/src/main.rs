@@ -84,6 +84,7 @@ async fn serve(folder: &Path, config: &Config) -> Result<(), Fault> {
     let shared = Arc::clone(&deployer);
     let served = daemon::run(folder, config, audit, move |context| {
         AgentService::new(context.identity.host().clone(), shared, context.stop)
+            .expiring(context.identity.expires())
     })
     .await;
     deployer.shut_down().await;

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt, stream};
 use proto::convert::{InvalidMessage, facts_to_wire, fault_to_status, scope_from_wire};
 use proto::fault::{Fault, FaultKind};
 use proto::hello::{HostFacts, PROTOCOL, ProtocolRange, negotiate};
-use proto::id::HostName;
+use proto::id::{HostName, StackName};
 use proto::limits;
 use proto::log::LogQuery;
 use proto::registry::RegistryAuth;
@@ -26,8 +26,11 @@ use crate::deployer::{Deployer, Submission};
 use crate::logs;
 use crate::peer::Peer;
 
+mod ending;
 mod saved;
 mod staging;
+
+use ending::{Certificate, ending};
 
 /// A boxed answer stream.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -35,6 +38,8 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// The service over one deployer.
 pub struct AgentService {
     host: HostName,
+    /// Unix seconds at which this host's certificate ends.
+    expires: u64,
     deployer: Arc<Deployer>,
     log_readers: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -48,11 +53,18 @@ impl AgentService {
         let log_readers = Arc::new(Semaphore::new(limits::LOG_READERS));
         Self {
             host,
+            expires: u64::MAX,
             deployer,
             log_readers,
             tasks: TaskTracker::new(),
             stop,
         }
+    }
+
+    /// Until when this host's certificate is good, in unix seconds; warned of before.
+    #[must_use]
+    pub fn expiring(self, expires: u64) -> Self {
+        Self { expires, ..self }
     }
 }
 
@@ -257,6 +269,27 @@ impl Agent for AgentService {
         let stacks = self.deployer.status(only.as_ref()).await.map_err(refuse)?;
         let stacks = stacks.into_iter().map(Into::into).collect();
         Ok(Response::new(wire::StatusResponse { stacks }))
+    }
+
+    async fn check(
+        &self,
+        request: Request<wire::CheckRequest>,
+    ) -> Result<Response<wire::CheckResponse>, Status> {
+        let peer = peer(&request)?;
+        let stacks = request.into_inner().stacks;
+        let stacks: Vec<StackName> = stacks
+            .iter()
+            .map(|stack| parse(stack))
+            .collect::<Result<_, _>>()?;
+        let mut checkup = self.deployer.check(&self.host, &stacks).await;
+        let certificates = [
+            (Certificate::Operator(&peer.operator), peer.expires),
+            (Certificate::Host(&self.host), self.expires),
+        ];
+        let now = checkup.now_millis / 1000;
+        let ending = certificates.map(|(whose, expires)| ending(&whose, expires, now));
+        checkup.findings.extend(ending.into_iter().flatten());
+        Ok(Response::new(checkup.into()))
     }
 
     async fn logs(

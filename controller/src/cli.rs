@@ -70,6 +70,8 @@ pub enum Verb {
     /// Show what runs
     #[command(visible_alias = "ps")]
     Status(StatusArgs),
+    /// Say what is wrong, why, and what mends it
+    Doctor(DoctorArgs),
     /// Show what containers print
     Logs(LogsArgs),
     /// Remove a stack's containers and networks
@@ -270,6 +272,23 @@ pub struct ConfirmArgs {
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Where: hosts, stacks or services; everything when not given
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// How wide
+    #[command(flatten)]
+    pub width: WidthArgs,
+    /// How written
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0 when nothing is wrong, with 1 when something is. Changes nothing."
+)]
+pub struct DoctorArgs {
+    /// Where: hosts or stacks; everything when not given
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// How wide

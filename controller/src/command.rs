@@ -5,6 +5,7 @@ mod audit;
 mod cancel;
 mod confirm;
 mod deploy;
+mod doctor;
 mod down;
 mod fetch;
 mod follow;
@@ -30,8 +31,8 @@ use proto::plan::Plan;
 use proto::registry::RegistryAuth;
 
 use crate::cli::{
-    AttachArgs, AuditArgs, CancelArgs, ConfirmArgs, DeployArgs, DownArgs, HistoryArgs, LogsArgs,
-    Output, PlanArgs, RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
+    AttachArgs, AuditArgs, CancelArgs, ConfirmArgs, DeployArgs, DoctorArgs, DownArgs, HistoryArgs,
+    LogsArgs, Output, PlanArgs, RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
 };
 use crate::error::Failure;
 use crate::event::Place;
@@ -210,6 +211,8 @@ pub enum FleetVerb {
     Audit(AuditArgs),
     /// `status`.
     Status(StatusArgs),
+    /// `doctor`.
+    Doctor(DoctorArgs),
     /// `logs`.
     Logs(LogsArgs),
     /// `down`.
@@ -228,6 +231,7 @@ pub async fn run(verb: FleetVerb, context: &Context) -> Exit {
         FleetVerb::History(args) => history::run(args, context).await,
         FleetVerb::Audit(args) => audit::run(args, context).await,
         FleetVerb::Status(args) => status::run(args, context).await,
+        FleetVerb::Doctor(args) => doctor::run(args, context).await,
         FleetVerb::Logs(args) => logs::run(args, context).await,
         FleetVerb::Down(args) => down::run(args, context).await,
     };

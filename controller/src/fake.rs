@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proto::audit::{HEADER, Head};
+use proto::check::Finding;
 use proto::event::Event;
 use proto::fault::{Fault, FaultKind};
 use proto::hello::ProtocolRange;
@@ -53,6 +54,11 @@ pub(crate) struct Script {
     pub(crate) record: Vec<Vec<u8>>,
     /// What its answers say is the head of it.
     pub(crate) head: Option<Head>,
+    /// Its version.
+    pub(crate) agent: &'static str,
+    pub(crate) findings: Vec<Finding>,
+    /// Its wall clock.
+    pub(crate) now_millis: u64,
     /// Submissions whose answer is lost.
     pub(crate) lose_answers: usize,
     pub(crate) cancelling: bool,
@@ -78,6 +84,7 @@ pub(crate) struct Seen {
     pub(crate) downs: Vec<wire::DownRequest>,
     pub(crate) rollbacks: Vec<wire::RollbackRequest>,
     pub(crate) histories: Vec<wire::HistoryRequest>,
+    pub(crate) checks: Vec<wire::CheckRequest>,
     pub(crate) watches: Vec<wire::WatchRequest>,
     pub(crate) logs: Vec<wire::LogsRequest>,
     pub(crate) statuses: usize,

@@ -7,6 +7,7 @@
 mod audit;
 mod backoff;
 mod channel;
+mod check;
 mod fault;
 mod heard;
 mod history;

@@ -2,6 +2,7 @@
 //! are the only input, so that a recorded list of them gives the same screen again.
 
 pub mod audit;
+pub mod doctor;
 pub mod history;
 mod hooks;
 mod live;

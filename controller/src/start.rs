@@ -93,6 +93,7 @@ fn dispatch(cli: Cli, parts: &dyn Parts, terminal: &Terminal) -> Result<Exit, Fa
         Verb::History(args) => command::FleetVerb::History(args),
         Verb::Audit(args) => command::FleetVerb::Audit(args),
         Verb::Status(args) => command::FleetVerb::Status(args),
+        Verb::Doctor(args) => command::FleetVerb::Doctor(args),
         Verb::Logs(args) => command::FleetVerb::Logs(args),
         Verb::Down(args) => command::FleetVerb::Down(args),
     };

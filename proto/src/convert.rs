@@ -1,6 +1,7 @@
 //! The door between generated messages and domain types. Each message is taken apart completely, so that a
 //! new field of the schema breaks the build here instead of being lost.
 
+mod check;
 mod event;
 mod fault;
 mod hello;

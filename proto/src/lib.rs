@@ -5,6 +5,7 @@
 //! change a message's meaning without a new protocol number in [`hello`].
 
 pub mod audit;
+pub mod check;
 pub mod convert;
 pub mod duration;
 pub mod event;

@@ -61,6 +61,7 @@ pub const REQUIRED: &[(&str, Role)] = &[
     ("Rollback", Role::Deployer),
     ("History", Role::Viewer),
     ("Audit", Role::Viewer),
+    ("Check", Role::Viewer),
 ];
 
 /// The least role for a method; `None` for a method that is in no table, which nobody may call.

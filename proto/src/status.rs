@@ -51,4 +51,7 @@ pub struct StackStatus {
     /// Seconds that are left to confirm that deploy, when it waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within: Option<u32>,
+    /// What runs may be no revision: the last deploy could not tell, or could not bring the stack back.
+    #[serde(default)]
+    pub needs_reconcile: bool,
 }

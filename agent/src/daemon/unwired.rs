@@ -2,11 +2,11 @@
 
 use proto::wire::v1::agent_server::Agent;
 use proto::wire::v1::{
-    AuditPage, AuditRequest, CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse,
-    DeployRequest, DeployResponse, DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest,
-    HistoryResponse, LogRecord, LogsRequest, PlanRequest, PlanResponse, RollbackRequest,
-    SavedChunk, SavedRequest, StageRequest, StageResponse, StatusRequest, StatusResponse,
-    WatchRequest,
+    AuditPage, AuditRequest, CancelRequest, CancelResponse, CheckRequest, CheckResponse,
+    ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse, DownRequest, Event,
+    HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogRecord, LogsRequest,
+    PlanRequest, PlanResponse, RollbackRequest, SavedChunk, SavedRequest, StageRequest,
+    StageResponse, StatusRequest, StatusResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -62,6 +62,10 @@ impl Agent for Unwired {
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Answer<StatusResponse> {
+        not_here()
+    }
+
+    async fn check(&self, _: Request<CheckRequest>) -> Answer<CheckResponse> {
         not_here()
     }
 

@@ -168,17 +168,22 @@ fn ending(stopped: Stopped, base: Option<&Revision>, done: Result<(), Stopped>) 
     }
 }
 
+/// What a deploy says whose stack is neither the new revision nor the old one.
+const STUCK: &str = ", and the stack could not be brought back";
+
+/// Whether a deploy ended so.
+pub(super) fn is_stuck(fault: &Fault) -> bool {
+    fault.what.ends_with(STUCK)
+}
+
 /// Both reasons count: why the deploy failed, and why the stack could not be brought back.
 fn stuck(first: Fault, second: Fault) -> Fault {
-    let mut fault = Fault::new(
-        FaultKind::Failed,
-        format!("{}, and the stack could not be brought back", first.what),
-    );
+    let mut fault = Fault::new(FaultKind::Failed, format!("{}{STUCK}", first.what));
     fault.causes = first.causes;
     fault.causes.push(format!("going back: {second}"));
     fault.causes.extend(second.causes);
     fault.output = first.output;
     fault.output.extend(second.output);
     fault.hints = second.hints;
-    fault.hint("what runs now is neither revision: controller status, then deploy again")
+    fault.hint("what runs now is neither revision; what mends it: controller doctor")
 }

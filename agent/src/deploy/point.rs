@@ -48,12 +48,19 @@ pub(super) fn save_reason(folder: &Path, stopped: &Stopped) -> Result<(), FileEr
     record::write(&folder.join("back.json"), stopped)
 }
 
+/// What a deploy says whose records are lost.
+const UNKNOWN: &str = "how far this deploy came is unknown; nothing more was touched";
+
+/// Whether a deploy ended without knowing how far it had come.
+pub(super) fn is_unknown(fault: &Fault) -> bool {
+    fault.what == UNKNOWN
+}
+
 /// What is said when the records do not tell how far a deploy came: nothing is touched then.
 pub(super) fn unknown(cause: Fault) -> Stopped {
-    let what = "how far this deploy came is unknown; nothing more was touched";
-    let mut fault = Fault::new(FaultKind::Failed, what).cause(cause.to_string());
+    let mut fault = Fault::new(FaultKind::Failed, UNKNOWN).cause(cause.to_string());
     fault.causes.extend(cause.causes);
-    let fault = fault.hint("look at what runs (controller status), then deploy again");
+    let fault = fault.hint("what is wrong and what mends it: controller doctor");
     Stopped {
         outcome: Outcome::Interrupted,
         fault,

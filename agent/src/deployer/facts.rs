@@ -210,6 +210,7 @@ pub(super) async fn status(
             .collect(),
         deploy: None,
         confirm_within: None,
+        needs_reconcile: false,
     }))
 }
 

@@ -189,10 +189,7 @@ impl Deployer {
             Fault::new(FaultKind::Refused, what).hint("what is kept: controller history")
         };
         match to {
-            Some(to) if Some(to) == current => {
-                let what = format!("stack {stack} is at revision {} already", to.short());
-                Err(refused(what))
-            }
+            // The current one, too: it makes the host again what its record says.
             Some(to) if kept.any(|id| id == to) => Ok(to),
             Some(to) => {
                 let what = format!("revision {} of stack {stack} is not kept here", to.short());

@@ -7,10 +7,10 @@ use hyper_util::rt::TokioIo;
 use proto::convert::fault_from_status;
 use proto::wire::v1::agent_client::AgentClient;
 use proto::wire::v1::{
-    AuditRequest, CancelRequest, CancelResponse, ConfirmRequest, ConfirmResponse, DeployRequest,
-    DeployResponse, DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest,
-    HistoryResponse, LogsRequest, PlanRequest, PlanResponse, RollbackRequest, SavedRequest,
-    StageRequest, StatusRequest, StatusResponse, WatchRequest,
+    AuditRequest, CancelRequest, CancelResponse, CheckRequest, CheckResponse, ConfirmRequest,
+    ConfirmResponse, DeployRequest, DeployResponse, DownRequest, Event, HelloRequest,
+    HelloResponse, HistoryRequest, HistoryResponse, LogsRequest, PlanRequest, PlanResponse,
+    RollbackRequest, SavedRequest, StageRequest, StatusRequest, StatusResponse, WatchRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -102,6 +102,13 @@ impl Agent for Stub {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         Unwired.status(request).await
+    }
+
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        Unwired.check(request).await
     }
 
     async fn logs(

@@ -4,6 +4,7 @@
 
 mod back;
 mod chance;
+mod check;
 mod confirm;
 mod crash;
 mod damage;

@@ -18,12 +18,16 @@ pub(super) fn way(
     let from = current.map(|(_, known)| known.clone());
     let kept: Vec<&Known> = commits
         .iter()
-        .filter(|(entry, _)| entry.kept && !entry.current)
+        .filter(|(entry, _)| entry.kept)
         .map(|(_, known)| known)
         .collect();
+    // Named, the current one counts, too: it makes the host again what its record says.
+    let earlier = commits
+        .iter()
+        .find(|(entry, _)| entry.kept && !entry.current);
     let to = match to {
         Some(digits) => named(place, digits, &commits, &kept, now_millis)?,
-        None => kept.first().copied().ok_or_else(|| {
+        None => earlier.map(|(_, known)| known).ok_or_else(|| {
             let what = format!(
                 "stack {} has no earlier revision to go back to",
                 place.stack
@@ -74,17 +78,13 @@ fn named<'a>(
         let mut listed = candidates.iter().map(listed).peekable();
         match listed.peek() {
             Some(_) => listed.fold(fault, |fault, one| fault.hint(format!("kept is {one}"))),
-            None => fault.hint("no other revision of it is kept"),
+            None => fault.hint("no revision of it is kept"),
         }
     };
     let all: Vec<&&Known> = kept.iter().collect();
     match found.as_slice() {
         [one] => Ok(one),
         [] => Err(match commits.iter().find(|(_, known)| begins(known)) {
-            Some((entry, known)) if entry.current => {
-                let what = format!("stack {stack} is at revision {} already", known.id.short());
-                refused(FaultKind::Refused, what, &all)
-            }
             Some((_, known)) => {
                 let what = format!(
                     "revision {} of stack {stack} is not kept any more",
@@ -188,14 +188,14 @@ mod tests {
     #[test]
     fn a_name_is_any_prefix_that_fits_one() {
         assert_eq!(to(Some("ab01")), Ok(1));
+        assert_eq!(to(Some("ab03")), Ok(3), "the current one, once more");
         assert_eq!(to(Some(&format!("ab02{}", "ab".repeat(30)))), Ok(2));
     }
 
     #[test]
     fn a_name_that_does_not_lead_anywhere_says_why_and_what_there_is() {
         for (digits, kind, words) in [
-            ("ab0", FaultKind::InvalidRequest, "ab0 begins 2 revisions"),
-            ("ab03", FaultKind::Refused, "already"),
+            ("ab0", FaultKind::InvalidRequest, "ab0 begins 3 revisions"),
             ("ab00", FaultKind::Refused, "not kept any more"),
             ("beef", FaultKind::UnknownName, "no revision beef"),
         ] {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod back;
+mod doctor;
 mod hooks;
 mod other;
 mod part;
@@ -55,6 +56,7 @@ async fn run_in(words: &str, context: &Context, capture: &Capture) -> Ran {
         Verb::History(args) => FleetVerb::History(args),
         Verb::Audit(args) => FleetVerb::Audit(args),
         Verb::Status(args) => FleetVerb::Status(args),
+        Verb::Doctor(args) => FleetVerb::Doctor(args),
         Verb::Logs(args) => FleetVerb::Logs(args),
         Verb::Down(args) => FleetVerb::Down(args),
         other => panic!("{other:?} needs no fleet"),

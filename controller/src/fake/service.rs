@@ -52,7 +52,7 @@ impl Agent for FakeAgent {
     ) -> Result<Response<wire::HelloResponse>, Status> {
         let script = &self.0.script;
         Ok(Response::new(facts_to_wire(HostFacts {
-            agent_version: "0.9.0".to_owned(),
+            agent_version: self.0.script.agent.to_owned(),
             protocol: script.protocol,
             host: script.host.parse().unwrap(),
             os: "linux".to_owned(),
@@ -271,6 +271,23 @@ impl Agent for FakeAgent {
         });
         Ok(Response::new(wire::StatusResponse {
             stacks: stacks.collect(),
+        }))
+    }
+
+    async fn check(
+        &self,
+        request: Request<wire::CheckRequest>,
+    ) -> Result<Response<wire::CheckResponse>, Status> {
+        self.0
+            .seen
+            .lock()
+            .unwrap()
+            .checks
+            .push(request.into_inner());
+        let findings = self.0.script.findings.iter().cloned().map(Into::into);
+        Ok(Response::new(wire::CheckResponse {
+            findings: findings.collect(),
+            now_millis: self.0.script.now_millis,
         }))
     }
 

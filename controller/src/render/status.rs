@@ -83,6 +83,15 @@ fn stack_lines(host: &HostName, stack: &StackStatus, now_millis: u64) -> Vec<Lin
             );
         }
     }
+    if stack.needs_reconcile {
+        header = header.toned(
+            Tone::Bad,
+            format!(
+                "  unknown, needs reconcile: controller doctor {host}/{}",
+                stack.stack
+            ),
+        );
+    }
     let cells: Vec<[String; 4]> = stack
         .containers
         .iter()

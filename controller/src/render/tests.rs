@@ -362,6 +362,7 @@ fn hosts() -> Vec<HostView> {
         ],
         deploy: None,
         confirm_within: None,
+        needs_reconcile: false,
     };
     let down = Fault::new(FaultKind::Unreachable, "no connection");
     vec![

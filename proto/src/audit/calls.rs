@@ -22,6 +22,7 @@ const CALLS: &[(&str, When)] = &[
     ("Confirm", When::Called),
     ("Saved", When::Never),
     ("Status", When::Never),
+    ("Check", When::Never),
     ("Logs", When::Never),
     ("Down", When::Called),
     ("Rollback", When::Called),

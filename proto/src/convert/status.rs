@@ -24,6 +24,7 @@ impl From<StackStatus> for wire::StackStatus {
             containers,
             deploy,
             confirm_within,
+            needs_reconcile,
         } = status;
         Self {
             stack: stack.into(),
@@ -34,6 +35,7 @@ impl From<StackStatus> for wire::StackStatus {
             containers: containers.into_iter().map(Into::into).collect(),
             deploy: text(deploy),
             confirm_within: confirm_within.unwrap_or(0),
+            needs_reconcile,
         }
     }
 }
@@ -50,6 +52,7 @@ impl TryFrom<wire::StackStatus> for StackStatus {
             containers,
             deploy,
             confirm_within,
+            needs_reconcile,
         } = message;
         Ok(Self {
             stack: parse(&stack)?,
@@ -60,6 +63,7 @@ impl TryFrom<wire::StackStatus> for StackStatus {
             containers: into_all(containers)?,
             deploy: optional(&deploy)?,
             confirm_within: (confirm_within > 0).then_some(confirm_within),
+            needs_reconcile,
         })
     }
 }

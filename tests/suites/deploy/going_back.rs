@@ -99,8 +99,9 @@ fn a_rollback_needs_neither_the_registry_nor_the_stacks_folder() {
     let there = second.get(..6).unwrap();
     let said = case.controller(&["rollback", "emilia/again", "--to", there, "-y"]);
     assert_eq!(committed(&said.done()), second);
-    case.controller(&["rollback", "emilia/again", "--to", there, "-y"])
-        .failed(1, &["already", &first]);
+    // The current one is brought once more: it may not be what runs any more.
+    let said = case.controller(&["rollback", "emilia/again", "--to", there, "-y"]);
+    assert_eq!(committed(&said.done()), second);
     case.controller(&["rollback", "emilia/again/web", "-y"])
         .failed(64, &["whole stacks"]);
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod canary;
 mod confirming;
 mod deploys;
+mod doctor;
 mod escapes;
 mod examples;
 mod going_back;

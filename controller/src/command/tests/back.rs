@@ -140,6 +140,7 @@ async fn a_revision_that_is_not_there_is_answered_with_those_that_are() {
     assert_eq!(unknown.exit, Exit::Usage);
     insta::assert_snapshot!(unknown.err, @r"
     error: stack opq has no revision beef, on emilia
+    hint: kept is cdcdcdcdcdcd (ana, 7h ago)
     hint: kept is abababababab (ana, 8h ago)
     ");
     let gone = ran("rollback emilia --to 1212 --yes", &fleet).await;

@@ -111,6 +111,7 @@ pub(super) fn stack(name: &str) -> StackStatus {
         }],
         deploy: None,
         confirm_within: None,
+        needs_reconcile: false,
     }
 }
 

@@ -1,0 +1,142 @@
+//! What runs against what the current revision says: pure.
+
+use proto::event::{ContainerState, Health};
+use proto::id::ServiceName;
+
+use crate::engine::Container;
+use crate::resolved::{ResolvedService, Restart};
+use crate::store::Revision;
+
+/// What would mend a difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mend {
+    /// Making the host what the revision says.
+    Restore,
+    /// A deploy that takes away what no service asks for.
+    RemoveOrphans,
+    /// Nothing of ours: the service itself has something to say.
+    Read(ServiceName),
+}
+
+/// One thing that is not as the revision says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) what: String,
+    pub(super) why: String,
+    pub(super) mend: Mend,
+}
+
+impl Difference {
+    fn restore(what: String, why: impl Into<String>) -> Self {
+        Self {
+            what,
+            why: why.into(),
+            mend: Mend::Restore,
+        }
+    }
+}
+
+/// Everything that differs.
+pub(super) fn differences(revision: &Revision, containers: &[Container]) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let containers = || containers.iter().filter(|container| !container.one_off);
+    for container in containers() {
+        if is_half_made(container) {
+            found.push(Difference::restore(
+                format!("container {} is half made", container.name),
+                "Compose was ended while it replaced another one",
+            ));
+        } else if revision.resolved.service(&container.service).is_none() {
+            found.push(Difference {
+                what: format!("container {} belongs to no service", container.name),
+                why: format!(
+                    "revision {} has no service {}",
+                    revision.id.short(),
+                    container.service
+                ),
+                mend: Mend::RemoveOrphans,
+            });
+        }
+    }
+    for service in &revision.resolved.services {
+        let mine: Vec<&Container> = containers()
+            .filter(|it| it.service == service.name && !is_half_made(it))
+            .collect();
+        let wanted = service.replicas as usize;
+        if mine.len() < wanted {
+            found.push(Difference::restore(
+                format!("service {} lacks containers", service.name),
+                format!("{} of {wanted} exist", mine.len()),
+            ));
+        }
+        let differing = mine
+            .into_iter()
+            .filter_map(|it| look(revision, service, it));
+        found.extend(differing);
+    }
+    found
+}
+
+fn is_half_made(container: &Container) -> bool {
+    let old = container.replaces.as_deref().and_then(|old| old.get(..12));
+    let rest = old.and_then(|old| container.name.strip_prefix(old));
+    rest.is_some_and(|rest| rest.starts_with('_'))
+}
+
+fn look(
+    revision: &Revision,
+    service: &ResolvedService,
+    container: &Container,
+) -> Option<Difference> {
+    let name = &container.name;
+    let hash = revision.config_hashes.get(&service.name);
+    if hash.is_some_and(|hash| *hash != container.config_hash) {
+        return Some(Difference::restore(
+            format!("container {name} has another configuration"),
+            "Compose's config hash is not the one of the revision",
+        ));
+    }
+    // What an older revision made may run an image that a tag has left since.
+    let pin = revision.images.get(&service.image);
+    let pin = pin.filter(|_| !revision.older.contains_key(&service.name));
+    if pin.is_some_and(|pin| pin.id != container.image_id) {
+        return Some(Difference::restore(
+            format!("container {name} runs another image"),
+            format!("{} is another one in the revision", service.image),
+        ));
+    }
+    let ended = format!("its exit code was {}", container.exit_code);
+    match container.state {
+        ContainerState::Running if container.health == Health::Unhealthy => Some(Difference {
+            what: format!("container {name} is unhealthy"),
+            why: match container.health_output.lines().next() {
+                Some(line) => format!("its healthcheck says: {line}"),
+                None => "its healthcheck says so".to_owned(),
+            },
+            mend: Mend::Read(service.name.clone()),
+        }),
+        ContainerState::Running => None,
+        ContainerState::Exited
+            if container.exit_code == 0 && service.restart != Restart::Always =>
+        {
+            None
+        }
+        ContainerState::Restarting => Some(Difference {
+            what: format!("container {name} starts again and again"),
+            why: ended,
+            mend: Mend::Read(service.name.clone()),
+        }),
+        ContainerState::Created => Some(Difference::restore(
+            format!("container {name} has not started"),
+            "it was created, and nothing more",
+        )),
+        ContainerState::Paused => Some(Difference {
+            what: format!("container {name} is paused"),
+            why: "somebody has paused it".to_owned(),
+            mend: Mend::Restore,
+        }),
+        ContainerState::Exited | ContainerState::Dead | ContainerState::Removing => Some(
+            Difference::restore(format!("container {name} does not run"), ended),
+        ),
+    }
+}
