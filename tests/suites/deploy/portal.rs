@@ -1,5 +1,8 @@
 //! `deploy/examples/portal`: one stack twice on a host, values from several places, tags that move, files that change.
 
+use std::fs;
+use std::path::PathBuf;
+
 use tests::lab::Image;
 
 use crate::examples::{edit, example};
@@ -42,6 +45,16 @@ fn inside(case: &Case<'_>, service: &str, words: &str) -> String {
 fn sql(case: &Case<'_>, statement: &str) -> String {
     let psql = "psql -U postgres -d portaldb -At -q";
     inside(case, "db", &format!("{psql} -c \"{statement}\""))
+}
+
+/// Name and content of each backup, the oldest first.
+fn backups(case: &Case<'_>) -> Vec<(String, String)> {
+    let files = fs::read_dir(case.folder.path().join("backups")).unwrap();
+    let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort_unstable();
+    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let both = |path| (name(path), fs::read_to_string(path).unwrap());
+    paths.iter().map(both).collect()
 }
 
 #[test]
@@ -127,6 +140,9 @@ fn changed_files_renew_exactly_their_users_and_a_rollback_brings_the_old_ones_ba
     let said = deploy(&case, target);
     let (anew, second) = renewed(&case, &first);
     assert_eq!(anew, ["celerybeat", "celeryworker", "web"], "{said}");
+    let [backup] = backups(&case).try_into().unwrap();
+    assert!(backup.0.starts_with("filed-2"), "{}", backup.0);
+    assert!(backup.1.contains("CREATE TABLE public.people") && backup.1.contains("\nana\n"));
     let told = "new containers: filed-celerybeat-1, filed-celeryworker-1, filed-web-1\n";
     assert!(said.contains(told), "{said}");
     assert_eq!(
@@ -140,7 +156,20 @@ fn changed_files_renew_exactly_their_users_and_a_rollback_brings_the_old_ones_ba
         "workers = 2",
         "workers = 4",
     );
-    let said = deploy(&case, target);
+    let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+    let address = inspect(&case, "web", address);
+    let (address, _) = address.split_once(' ').unwrap();
+    world
+        .emilia
+        .sh(&format!("curl -sf {address}:8080"))
+        .unwrap();
+    let refused = case.controller(&["deploy", target, "--yes"]);
+    refused.failed(1, &["900 is the least", "--force"]);
+    assert_eq!(ids(&case), second);
+    assert_eq!(backups(&case).len(), 1);
+    let said = case.controller(&["deploy", target, "--yes", "--force"]);
+    let said = said.done();
+    assert_eq!(backups(&case).len(), 2, "{said}");
     let (anew, third) = renewed(&case, &second);
     assert_eq!(anew, ["celeryworker", "web"], "{said}");
     for service in anew {
