@@ -412,3 +412,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_reference_is_a_fleet_file() {
+    let text = include_str!("../../../deploy/examples/fleet.toml");
+    let fleet = parse(text).unwrap();
+    let stack = fleet.stack(&"opq".parse().unwrap()).unwrap();
+    assert_eq!((stack.probes.len(), stack.hooks.len()), (3, 3));
+    assert_eq!(stack.env.len(), 4);
+}
