@@ -253,7 +253,8 @@ impl Drop for Case<'_> {
         let label = format!("label=com.docker.compose.project={}", self.stack);
         for host in [&self.world.emilia, &self.world.loa] {
             drop(host.sh(&format!(
-                "docker ps -aq --filter {label} | xargs -r docker rm -fv"
+                "docker ps -aq --filter {label} | xargs -r docker rm -fv
+                 docker network ls -q --filter {label} | xargs -r docker network rm"
             )));
         }
     }

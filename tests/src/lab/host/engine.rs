@@ -17,10 +17,12 @@ impl Host {
     /// # Errors
     /// When it does not; the message ends with its log.
     pub fn start_docker(&self) -> Result<()> {
-        // The cgroup of its own keeps hosts apart on the machine that they share.
+        // The cgroup of its own keeps hosts apart on the machine that they share. Docker's own pools end after some thirty
+        // networks, and a suite has more stacks.
         let parent = format!("/longshore-{}/{}", self.run.net().bridge(), self.name());
         self.sh(&format!(
             "setsid dockerd --containerd=/run/containerd/containerd.sock --cgroup-parent={parent} \
+             --default-address-pool base=172.16.0.0/12,size=24 \
              </dev/null >>/var/log/dockerd.log 2>&1 &"
         ))?;
         let up = wait::until("dockerd to answer", DEADLINE, || {
