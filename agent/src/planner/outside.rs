@@ -10,6 +10,9 @@ use crate::engine::PortHolder;
 use crate::resolved::{Published, ResolvedService, VolumeWanted};
 use crate::store::{Revision, Stage};
 
+/// The most stacks that one note names.
+const MOST_NAMED: usize = 4;
+
 /// A volume of the engine as it can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeFound {
@@ -67,7 +70,15 @@ pub fn settle(
     check_ports(&plan, stage, around)?;
     for (reference, stacks) in &around.sharing {
         let names: Vec<&str> = stacks.iter().map(StackName::as_str).collect();
-        let names = names.join(", ");
+        let more = names.len().saturating_sub(MOST_NAMED);
+        let mut names = names
+            .into_iter()
+            .take(MOST_NAMED)
+            .collect::<Vec<_>>()
+            .join(", ");
+        if more > 0 {
+            names.push_str(&format!(" and {more} more"));
+        }
         let moves = plan.images.iter();
         let moves = moves.filter(|image| image.pull && image.reference == *reference);
         let effect = match moves.count() {
