@@ -130,7 +130,7 @@ fn is_unsure(end: &End) -> bool {
     let hints = end.fault.iter().flat_map(|fault| &fault.hints);
     hints
         .into_iter()
-        .any(|hint| hint.contains("controller status"))
+        .any(|hint| hint.contains("controller doctor"))
 }
 
 fn survives_all(kind: Trouble) {

@@ -273,7 +273,7 @@ impl Life {
         let hints = end.fault.iter().flat_map(|fault| &fault.hints);
         let unsure = hints
             .into_iter()
-            .any(|hint| hint.contains("controller status"));
+            .any(|hint| hint.contains("controller doctor"));
         match end.outcome {
             Outcome::Succeeded => self.unsure = false,
             _ => self.unsure |= unsure,
