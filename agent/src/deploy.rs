@@ -244,7 +244,7 @@ impl Job {
         if down.is_err() && self.stopping.is_cancelled() {
             return Ok(None);
         }
-        let gone_in_part = "a part of the stack may be gone: look at it (controller status), then take it down again, or deploy";
+        let gone_in_part = "a part of the stack may be gone: what is missing says controller doctor, then take it down again, or deploy";
         let forgotten = down.and_then(|()| Ok(self.store.forget_current(stack)?));
         forgotten.map_err(|stopped| Stopped {
             fault: stopped.fault.hint(gone_in_part),
