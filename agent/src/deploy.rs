@@ -135,6 +135,7 @@ impl Job {
         }
         let forward = match point::reason(&self.folder())? {
             Some(stopped) => Err(stopped),
+            None if resumed => self.forward_again(&goal, &point).await,
             None => self.forward(&goal, &point).await,
         };
         match forward {
@@ -175,6 +176,12 @@ impl Job {
         };
         point.save(&self.folder())?;
         Ok((goal, point))
+    }
+
+    /// A Compose that was ended in the middle leaves containers whose passing names are in the way of the next one.
+    async fn forward_again(&self, goal: &Goal, point: &Point) -> Result<RevisionId, Stopped> {
+        tidy::tidy(self, goal.project()).await?;
+        self.forward(goal, point).await
     }
 
     async fn forward(&self, goal: &Goal, point: &Point) -> Result<RevisionId, Stopped> {
