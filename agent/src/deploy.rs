@@ -19,6 +19,7 @@ use crate::journal::Journal;
 use crate::stage::compose_project;
 use crate::store::Store;
 
+mod adopt;
 mod apply;
 mod back;
 mod commit;
@@ -165,6 +166,12 @@ impl Job {
         self.enter(State::Pulled);
         self.check_cancelled()?;
         let before = tidy::tidy(self, goal.project()).await?;
+        if let Work::Deploy {
+            found: Some(found), ..
+        } = work
+        {
+            adopt::adopt(self, found, &before).await?;
+        }
         let stale = match &goal {
             Goal::Stage { .. } => Vec::new(),
             Goal::Revision(revision) => restore::stale(self, revision, &before)?,

@@ -22,11 +22,12 @@ use crate::files::FileError;
 use crate::journal::{Journal, Watcher};
 use crate::redact::Redactor;
 use crate::stage::Session;
-use crate::store::Store;
+use crate::store::{Revision, Store};
 
 mod changes;
 mod check;
 mod facts;
+mod found;
 mod history;
 mod recover;
 mod request;
@@ -36,6 +37,7 @@ mod surroundings;
 mod sweep;
 
 pub(crate) use facts::on_disk;
+pub(crate) use found::still_there;
 use request::Request;
 pub use submit::Submission;
 use sweep::Sweeper;
@@ -48,6 +50,8 @@ struct Prepared {
     stage: StageId,
     /// Which deploy had laid out the project directory then; another one since makes the plan stale.
     applied: Option<DeployId>,
+    /// What it takes over.
+    found: Option<Box<Revision>>,
     made: Instant,
 }
 
@@ -174,7 +178,7 @@ impl Deployer {
         Ok(wanted)
     }
 
-    /// Compares a staged stack, or part of it, with what runs.
+    /// Compares a staged stack, or part of it, with what runs; with `adopt`, what somebody else started too.
     ///
     /// # Errors
     /// When it could not be deployed.
@@ -183,6 +187,7 @@ impl Deployer {
         stage: StageId,
         scope: &Scope,
         auths: &[RegistryAuth],
+        adopt: bool,
     ) -> Result<Plan, Fault> {
         let unknown = || stale("this stack is no longer staged on the host");
         let stage = self.store.stage(&stage)?.ok_or_else(unknown)?;
@@ -190,7 +195,12 @@ impl Deployer {
             .store
             .applied(&stage.spec.stack)?
             .map(|applied| applied.deploy);
-        let plan = facts::plan(&self.store, self.engine.as_ref(), &stage, scope, auths).await?;
+        let facts = facts::Facts {
+            store: &self.store,
+            engine: self.engine.as_ref(),
+            stage: &stage,
+        };
+        let (plan, found) = facts.plan(scope, auths, adopt).await?;
         let mut inner = self.inner();
         inner
             .plans
@@ -206,6 +216,7 @@ impl Deployer {
             plan,
             stage: stage.id,
             applied,
+            found: found.map(Box::new),
             made: Instant::now(),
         });
         Ok(shown)

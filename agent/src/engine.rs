@@ -116,6 +116,12 @@ pub struct Container {
     pub config_hash: String,
     /// Compose's `project.working_dir` label.
     pub working_dir: String,
+    /// Compose's `project.config_files` label, in merge order.
+    #[serde(default)]
+    pub config_files: Vec<String>,
+    /// Compose's `project.environment_file` label: what `--env-file` named; empty when nothing did.
+    #[serde(default)]
+    pub env_files: Vec<String>,
     /// The id of the container that Compose made this one for, when it replaced one.
     pub replaces: Option<String>,
     /// Unix milliseconds; 0 when never started.
@@ -298,6 +304,14 @@ pub trait Engine: Send + Sync + 'static {
 
     /// `config --format json` for the project.
     async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError>;
+
+    /// The hash that Compose would label each service's containers with. `project` has one file: what [`Self::resolve`]
+    /// gave, with its paths where they are to be; for the files themselves Compose's own answer is wrong as soon as
+    /// a service has an env file.
+    async fn config_hashes(
+        &self,
+        project: &ComposeProject,
+    ) -> Result<BTreeMap<ServiceName, String>, EngineError>;
 
     /// All containers that carry the project's label, stopped and one-off ones too, sorted by name.
     async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError>;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::event::ContainerState;
-use proto::fault::{Fault, FaultKind};
+use proto::fault::Fault;
 use proto::hook::{Hook, SavePlace};
 use proto::id::{PlanId, ServiceName};
 use proto::limits::PLAN_LIFE;
 use proto::path::RelPath;
 use proto::plan::{
-    Action, Change, Disk, Downtime, FieldChange, HookPlan, ImagePlan, OrphanPlan, Part, Plan,
-    ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan, OrphanPlan, Part,
+    Plan, ServicePlan,
 };
 use proto::stack::ShippedFile;
 
@@ -18,6 +18,7 @@ use crate::engine::{Container, LocalImage, RemoteImage};
 use crate::resolved::{ResolvedService, Restart};
 use crate::store::{Revision, Stage};
 
+mod adoption;
 mod disk;
 mod fields;
 mod files;
@@ -25,6 +26,7 @@ mod images;
 mod outside;
 mod scope;
 
+pub use adoption::{Adopted, Origin, check_owner, origin};
 pub(crate) use disk::missing as missing_bytes;
 pub use files::differing;
 pub use images::ImageFacts;
@@ -53,6 +55,8 @@ pub struct Inputs<'a> {
     pub disk: Option<Disk>,
     /// Digests of layers that are here already; looked for only where room is short.
     pub layers_here: &'a BTreeSet<String>,
+    /// What is taken over, when nothing is committed yet.
+    pub adopted: Option<&'a Adopted<'a>>,
 }
 
 impl Inputs<'_> {
@@ -71,7 +75,13 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
     disk::check(inputs, &mut warnings)?;
     let files = files::plan(inputs);
     scope::check_files(inputs, &files)?;
-    let changed: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
+    let looks_changed = |file: &&FilePlan| {
+        let adopted = inputs.adopted;
+        adopted.is_none_or(|adopted| adopted.looks_changed(inputs, file))
+    };
+    let changed = files.iter().filter(looks_changed);
+    let changed: Vec<&RelPath> = changed.map(|file| &file.path).collect();
+    warnings.extend(inputs.adopted.and_then(Adopted::warning));
     let services = inputs
         .stage
         .resolved
@@ -95,6 +105,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
         project_directory: inputs.stage.directory.display().to_string(),
         disk: inputs.disk.clone(),
         hooks: inputs.stage.spec.hooks.iter().map(hook).collect(),
+        adoption: inputs.adopted.map(Adopted::told),
     })
 }
 
@@ -223,6 +234,9 @@ fn changed_settings(
     containers: &[&Container],
     fields: &mut Vec<FieldChange>,
 ) -> Vec<String> {
+    if let Some(adopted) = inputs.adopted {
+        return adopted.changed(service, containers, fields);
+    }
     let Some(base) = inputs.base else {
         return vec!["it was started outside the committed revision".to_owned()];
     };
@@ -297,29 +311,6 @@ fn orphans(inputs: &Inputs<'_>) -> Vec<OrphanPlan> {
             service: container.service.clone(),
         })
         .collect()
-}
-
-/// Refuses a project that runs and that this agent did not start.
-///
-/// # Errors
-/// When the containers belong to somebody else.
-pub fn check_owner(ours: bool, project: &str, containers: &[Container]) -> Result<(), Fault> {
-    let Some(container) = containers
-        .iter()
-        .find(|container| !ours && !container.one_off)
-    else {
-        return Ok(());
-    };
-    let mut fault = Fault::new(
-        FaultKind::Refused,
-        format!("a project named {project} already runs here and was not started by longshore"),
-    )
-    .cause(format!("container {} exists", container.name));
-    if !container.working_dir.is_empty() {
-        fault = fault.cause(format!("it was started from {}", container.working_dir));
-    }
-    Err(fault
-        .hint("take it down first (docker compose down), or give the stack another project_name"))
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ use crate::store::Blobs;
 use crate::witness;
 use crate::witness::disk::{self, Call};
 
+mod taken;
+
+pub use taken::Taken;
+
 /// A failure inside the project directory.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} {path} in {}", directory.display())]

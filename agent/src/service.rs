@@ -165,7 +165,7 @@ impl Agent for AgentService {
         let wire::PlanRequest {
             stage,
             auths,
-            adopt: _,
+            adopt,
             services,
             no_deps,
         } = request.into_inner();
@@ -173,7 +173,7 @@ impl Agent for AgentService {
         let auths: Vec<RegistryAuth> = auths.into_iter().map(Into::into).collect();
         let plan = self
             .deployer
-            .plan(parse(&stage)?, &scope, &auths)
+            .plan(parse(&stage)?, &scope, &auths, adopt)
             .await
             .map_err(refuse)?;
         Ok(Response::new(wire::PlanResponse {

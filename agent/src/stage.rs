@@ -153,7 +153,7 @@ impl Session {
         if let Some(paths) = self.store.named_paths(&key)? {
             return Ok(paths);
         }
-        let staging = self.lay_out()?;
+        let staging = lay_out(&self.store, &self.spec)?;
         let paths = self
             .engine
             .named_paths(&self.project(staging.path()))
@@ -184,7 +184,7 @@ impl Session {
         if let Some(stage) = self.store.claim_stage(&id)? {
             return Ok(stage);
         }
-        let staging = self.lay_out()?;
+        let staging = lay_out(&self.store, &self.spec)?;
         let mut resolution = self.engine.resolve(&self.project(staging.path())).await?;
         self.check_undefined(&resolution.undefined)?;
         resolved::rewrite_prefix(&mut resolution.config, staging.path(), &self.directory);
@@ -241,35 +241,35 @@ impl Session {
         .hint("or list it in the stack's allow_undefined, if a blank is meant"))
     }
 
-    /// Writes the stack into a fresh private folder.
-    fn lay_out(&self) -> Result<TempDir, Fault> {
-        let staging = self.store.staging_folder()?;
-        for file in &self.spec.files {
-            let path = file.path.under(staging.path());
-            if let Some(parent) = path.parent() {
-                DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(parent)
-                    .map_err(|error| FileError::new("create folder", parent, error))?;
-            }
-            let open = || {
-                disk::ask(Call::Make, &path)?;
-                OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&path)
-            };
-            let mut target = open().map_err(|error| FileError::new("create", &path, error))?;
-            self.store.blobs().copy_to(&file.blob, &mut target, &path)?;
-        }
-        Ok(staging)
-    }
-
     fn project(&self, directory: &Path) -> ComposeProject {
         compose_project(&self.spec, directory)
     }
+}
+
+/// Writes a stack into a fresh private folder.
+pub(crate) fn lay_out(store: &Store, spec: &StackSpec) -> Result<TempDir, Fault> {
+    let staging = store.staging_folder()?;
+    for file in &spec.files {
+        let path = file.path.under(staging.path());
+        if let Some(parent) = path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)
+                .map_err(|error| FileError::new("create folder", parent, error))?;
+        }
+        let open = || {
+            disk::ask(Call::Make, &path)?;
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+        };
+        let mut target = open().map_err(|error| FileError::new("create", &path, error))?;
+        store.blobs().copy_to(&file.blob, &mut target, &path)?;
+    }
+    Ok(staging)
 }
 
 /// How Compose reads a stack that is laid out in `directory`.

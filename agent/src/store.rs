@@ -20,7 +20,7 @@ mod unused;
 
 pub use blobs::{BlobWriter, Blobs};
 pub use reserve::Reserve;
-pub use revisions::{Applied, ImagePin, Revision, Took};
+pub use revisions::{Applied, AsFound, ImagePin, Revision, Took};
 pub use stages::Stage;
 
 /// Handle on the state directory; holds its lock while it lives.

@@ -290,6 +290,8 @@ pub(crate) fn container(service: &str) -> Container {
         image_id: "sha256:local".to_owned(),
         config_hash: "h".to_owned(),
         working_dir: "/p".to_owned(),
+        config_files: vec!["/p/compose.yaml".to_owned()],
+        env_files: Vec::new(),
         replaces: None,
         started_at_millis: 1,
         ports: Vec::new(),

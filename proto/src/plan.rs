@@ -209,6 +209,16 @@ pub struct HookPlan {
     pub on_host: bool,
 }
 
+/// A project that somebody started by hand and that a deploy would take over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// Where it was started from.
+    pub directory: String,
+    /// Services that going back may make differently than they were found: how they were started is not all known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub inexact: BTreeSet<ServiceName>,
+}
+
 /// The whole plan of one stack on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -246,6 +256,9 @@ pub struct Plan {
     /// What is run before and after, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookPlan>,
+    /// What it would take over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<Adoption>,
 }
 
 impl Plan {
@@ -258,7 +271,8 @@ impl Plan {
     /// Whether a deploy would do anything at all. Orphans go only when asked for, so they do not count.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        !self.files.is_empty()
+        self.adoption.is_some()
+            || !self.files.is_empty()
             || self.images.iter().any(|image| image.pull)
             || self
                 .services

@@ -1,6 +1,6 @@
 //! Changes the host: shipped files one by one, then Compose, then what Compose alone would not do.
 
-use proto::plan::{Action, Part, Plan};
+use proto::plan::{Action, Part, Plan, ServicePlan};
 
 use super::up::{Anew, up};
 use super::{Job, Stopped, layout};
@@ -16,6 +16,23 @@ pub(super) async fn apply(
     remove_orphans: bool,
 ) -> Result<(), Stopped> {
     layout::lay_out(job, &stage.spec, &stage.directory)?;
+    let settled = |service: &ServicePlan| service.action == Action::Keep;
+    let only_taken_over = plan.adoption.is_some() && plan.services.iter().all(settled);
+    if !only_taken_over {
+        converge(job, stage, plan, before).await?;
+    }
+    if remove_orphans {
+        remove(job, plan, before).await?;
+    }
+    Ok(())
+}
+
+async fn converge(
+    job: &Job,
+    stage: &Stage,
+    plan: &Plan,
+    before: &[Container],
+) -> Result<(), Stopped> {
     let project = compose_project(&stage.spec, &stage.directory);
     let recreated = plan.services.iter();
     let recreated = recreated.filter(|service| service.action == Action::Recreate);
@@ -28,11 +45,7 @@ pub(super) async fn apply(
     };
     // In one run, so that Compose starts them in the order of what they depend on.
     let part = plan.part.iter().flat_map(Part::services);
-    up(job, &project, part.cloned().collect(), &anew).await?;
-    if remove_orphans {
-        remove(job, plan, before).await?;
-    }
-    Ok(())
+    up(job, &project, part.cloned().collect(), &anew).await
 }
 
 /// Exactly the containers that the plan listed; never `--remove-orphans`, which takes whatever carries the label.

@@ -145,9 +145,15 @@ impl Job {
 fn ending(stopped: Stopped, base: Option<&Revision>, done: Result<(), Stopped>) -> EventKind {
     let Stopped { outcome, fault } = stopped;
     let revision = base.map(|base| base.id);
+    let found = base.is_some_and(|base| base.found.is_some());
     let (state, fault) = match (done, revision) {
         (Ok(()), Some(revision)) => {
-            let hint = format!("the stack is back at revision {}", revision.short());
+            let back = if found {
+                "as it was found: revision"
+            } else {
+                "at revision"
+            };
+            let hint = format!("the stack is back {back} {}", revision.short());
             (State::RolledBack, fault.hint(hint))
         }
         (Ok(()), None) => {

@@ -68,6 +68,7 @@ pub(super) async fn of_stage(
         operator: job.operator.clone(),
         committed_at_millis: clock::unix_millis(),
         number: next_number(job, &stage.spec.stack)?,
+        found: None,
     })
 }
 
@@ -105,12 +106,13 @@ fn took(
     took
 }
 
-fn next_number(job: &Job, stack: &StackName) -> Result<u64, Stopped> {
+pub(super) fn next_number(job: &Job, stack: &StackName) -> Result<u64, Stopped> {
     let newest = job.store.revisions(stack)?.into_iter().next();
     Ok(newest.map_or(0, |revision| revision.number) + 1)
 }
 
-fn config_hashes(containers: &[Container]) -> BTreeMap<ServiceName, String> {
+/// As the containers are labelled.
+pub(super) fn config_hashes(containers: &[Container]) -> BTreeMap<ServiceName, String> {
     let containers = containers.iter().filter(|container| !container.one_off);
     containers
         .map(|container| (container.service.clone(), container.config_hash.clone()))

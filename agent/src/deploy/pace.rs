@@ -84,6 +84,8 @@ mod tests {
             image_id: String::new(),
             config_hash: String::new(),
             working_dir: String::new(),
+            config_files: Vec::new(),
+            env_files: Vec::new(),
             replaces: None,
             started_at_millis,
             ports: Vec::new(),

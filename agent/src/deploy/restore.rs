@@ -13,8 +13,9 @@ use super::{Job, Stopped, layout, tidy};
 use crate::deployer::on_disk;
 use crate::engine::{Container, EngineError, Pull};
 use crate::planner::differing;
+use crate::projectdir::ProjectDir;
 use crate::stage::compose_project;
-use crate::store::{ImagePin, Revision};
+use crate::store::{AsFound, ImagePin, Revision};
 
 /// Fetching an image that has left the host may take this long.
 const REFETCH_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -52,6 +53,21 @@ impl Part<'_> {
                 one.state == ContainerState::Running
                     && Some(&one.config_hash) == hash
                     && pin.is_some_and(|pin| pin.id == one.image_id)
+                    && !stale.contains(&one.id)
+            })
+    }
+
+    /// Whether a service that could not be brought back exactly still runs as it was found.
+    fn is_as_found(&self, service: &ServiceName, all: &[Container], stale: &[String]) -> bool {
+        let found = self.revision.found.as_ref();
+        let hash = self.revision.config_hashes.get(service);
+        let own = |one: &&Container| !one.one_off && one.service == *service;
+        let mut mine = all.iter().filter(own).peekable();
+        found.is_some_and(|found| found.inexact.contains(service))
+            && mine.peek().is_some()
+            && mine.all(|one| {
+                one.state == ContainerState::Running
+                    && Some(&one.config_hash) == hash
                     && !stale.contains(&one.id)
             })
     }
@@ -156,7 +172,9 @@ pub(super) async fn bring(job: &Job, target: &Revision, stale: &[String]) -> Res
     for part in parts {
         let there = |service: &&ServiceName| {
             let current = current.as_ref();
-            !whole && current.is_some_and(|it| part.runs(it, target, service, &containers, stale))
+            part.is_as_found(service, &containers, stale)
+                || !whole
+                    && current.is_some_and(|it| part.runs(it, target, service, &containers, stale))
         };
         let left: BTreeSet<&ServiceName> = part.services.iter().copied().filter(there).collect();
         apply(job, &part, whole, stale, &left).await?;
@@ -221,6 +239,11 @@ async fn apply(
         name_image(job, name, &pin.id).await?;
     }
     layout::lay_out(job, &revision.spec, &revision.directory)?;
+    // The files may know of services that nobody had started.
+    let whole = whole && revision.found.is_none();
+    if let Some(found) = &revision.found {
+        put_back(job, revision, found)?;
+    }
     let services: BTreeSet<&ServiceName> = part.services.difference(left).copied().collect();
     if !whole && services.is_empty() {
         return Ok(());
@@ -236,6 +259,15 @@ async fn apply(
         services,
     };
     up(job, &project, only, &anew).await
+}
+
+/// Files that were found and are not shipped lie there still, unless something took them.
+fn put_back(job: &Job, revision: &Revision, found: &AsFound) -> Result<(), Stopped> {
+    let folder = ProjectDir::open(&revision.directory)?;
+    for file in found.beside.iter().filter(|file| !folder.holds(file)) {
+        folder.write(file, job.store.blobs())?;
+    }
+    Ok(())
 }
 
 /// Lets a name mean the image again that it meant in the revision.

@@ -61,10 +61,13 @@ impl<'a> Target<'a> {
     /// All services of a revision. One tag may have stood for two images there, and the revision knows the newer:
     /// what an older one made is judged without its image.
     pub(super) fn of_revision(revision: &'a Revision) -> Self {
+        let found = revision.found.as_ref();
         let services = revision.resolved.services.iter();
-        let mut expected = expected(&revision.spec, services, &revision.images);
+        let asked = services.filter(|one| found.is_none_or(|it| !it.unwell.contains(&one.name)));
+        let mut expected = expected(&revision.spec, asked, &revision.images);
         for one in &mut expected {
-            if revision.older.contains_key(&one.service.name) {
+            let inexact = found.is_some_and(|it| it.inexact.contains(&one.service.name));
+            if inexact || revision.older.contains_key(&one.service.name) {
                 one.image_id = "";
             }
         }

@@ -35,6 +35,9 @@ pub enum Work {
         /// How long an operator has to confirm what it brought; `None` when nobody has to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confirm_within: Option<Duration>,
+        /// What is taken over, to be committed before anything is changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<Box<Revision>>,
     },
     /// Bring a stack back to a kept revision.
     Rollback {

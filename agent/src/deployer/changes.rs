@@ -33,6 +33,9 @@ pub(super) fn of(work: &Work, current: Option<RevisionId>, redactor: &Redactor) 
 
 fn of_plan(plan: &Plan, remove_orphans: bool) -> Vec<String> {
     let mut parts = Vec::new();
+    if let Some(adoption) = &plan.adoption {
+        parts.push(format!("taken over from {}", adoption.directory));
+    }
     if let Some(part) = &plan.part {
         let names = part.services().into_iter().map(ToString::to_string);
         parts.push(format!("only {}", listed(names)));

@@ -11,54 +11,90 @@ use proto::registry::{RegistryAuth, registry_of};
 use proto::stack::ShippedFile;
 use proto::status::{ContainerStatus, StackStatus};
 
+use super::found::{self, Found};
 use super::surroundings;
 use crate::engine::{Container, Engine, LocalImage, RemoteImage};
 use crate::planner::{self, ImageFacts, Inputs};
 use crate::store::{Applied, Revision, Stage, Store};
 
-pub(super) async fn plan(
-    store: &Store,
-    engine: &dyn Engine,
-    stage: &Stage,
-    scope: &Scope,
-    auths: &[RegistryAuth],
-) -> Result<Plan, Fault> {
-    let stack = &stage.spec.stack;
-    let base = store.current(stack)?;
-    let applied = store.applied(stack)?;
-    let part = planner::part(scope, stage, base.as_ref())?;
-    let covered = |name: &ServiceName| part.as_ref().is_none_or(|part| part.covers(name));
-    let names = stage.resolved.images_of(covered);
-    let images = join_all(names.keys().map(|name| image_facts(engine, name, auths)));
-    let (facts, containers, images) = tokio::join!(
-        engine.facts(),
-        engine.containers(&stage.spec.project),
-        images
-    );
-    let (facts, containers) = (facts?, containers?);
-    let mut images = images
-        .into_iter()
-        .collect::<Result<BTreeMap<_, _>, Fault>>()?;
-    let platform = format!("{}/{}", facts.os, facts.architecture);
-    let room = room(engine, &mut images, base.as_ref(), &platform, auths).await;
-    planner::check_owner(applied.is_some(), stage.spec.project.as_str(), &containers)?;
-    let plan = planner::plan(&Inputs {
-        id: new_plan_id()?,
-        stage,
-        base: base.as_ref(),
-        part: part.as_ref(),
-        on_disk: &on_disk(applied.as_ref()),
-        containers: &containers,
-        images: &images,
-        platform: &platform,
-        disk: room.disk,
-        layers_here: &room.layers_here,
-    })?;
-    if !plan.has_changes() {
-        return Ok(plan);
+/// What a plan is made with.
+pub(super) struct Facts<'a> {
+    pub(super) store: &'a Store,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) stage: &'a Stage,
+}
+
+impl Facts<'_> {
+    /// A plan, and what it takes over.
+    pub(super) async fn plan(
+        &self,
+        scope: &Scope,
+        auths: &[RegistryAuth],
+        adopt: bool,
+    ) -> Result<(Plan, Option<Revision>), Fault> {
+        let Self {
+            store,
+            engine,
+            stage,
+        } = *self;
+        let stack = &stage.spec.stack;
+        let base = store.current(stack)?;
+        let applied = store.applied(stack)?;
+        let part = planner::part(scope, stage, base.as_ref())?;
+        let covered = |name: &ServiceName| part.as_ref().is_none_or(|part| part.covers(name));
+        let names = stage.resolved.images_of(covered);
+        let images = join_all(names.keys().map(|name| image_facts(engine, name, auths)));
+        let (facts, containers, images) = tokio::join!(
+            engine.facts(),
+            engine.containers(&stage.spec.project),
+            images
+        );
+        let (facts, containers) = (facts?, containers?);
+        let mut images = images
+            .into_iter()
+            .collect::<Result<BTreeMap<_, _>, Fault>>()?;
+        let platform = format!("{}/{}", facts.os, facts.architecture);
+        let room = room(engine, &mut images, base.as_ref(), &platform, auths).await;
+        let found = if adopt && base.is_none() {
+            self.found(&containers).await?
+        } else {
+            planner::check_owner(applied.is_some(), stage, &containers)?;
+            None
+        };
+        let on_disk = found.as_ref().map_or_else(
+            || on_disk(applied.as_ref()),
+            |found| found.revision.spec.files.clone(),
+        );
+        let plan = planner::plan(&Inputs {
+            id: new_plan_id()?,
+            stage,
+            base: base.as_ref(),
+            part: part.as_ref(),
+            on_disk: &on_disk,
+            containers: &containers,
+            images: &images,
+            platform: &platform,
+            disk: room.disk,
+            layers_here: &room.layers_here,
+            adopted: found.as_ref().map(Found::adopted).as_ref(),
+        })?;
+        let found = found.map(|found| found.revision);
+        if !plan.has_changes() {
+            return Ok((plan, found));
+        }
+        let around = surroundings::look(store, engine, stage, &plan).await?;
+        let plan = planner::settle(plan, stage, base.as_ref().or(found.as_ref()), &around)?;
+        Ok((plan, found))
     }
-    let around = surroundings::look(store, engine, stage, &plan).await?;
-    planner::settle(plan, stage, base.as_ref(), &around)
+
+    /// What somebody else started, if anything runs at all.
+    async fn found(&self, containers: &[Container]) -> Result<Option<Found>, Fault> {
+        if containers.iter().all(|container| container.one_off) {
+            return Ok(None);
+        }
+        let found = found::look(self.store, self.engine, self.stage, containers).await?;
+        Ok(Some(found))
+    }
 }
 
 #[derive(Default)]

@@ -128,9 +128,16 @@ impl Kept {
             revision: Some(revision.id),
             current: self.is_current(Some(revision.id)),
             kept: true,
-            changes: Vec::new(),
+            changes: found(revision).into_iter().collect(),
         }
     }
+}
+
+/// What longshore did not make.
+fn found(revision: &Revision) -> Option<String> {
+    revision.found.as_ref()?;
+    let from = revision.directory.display();
+    Some(format!("as found, started by hand from {from}"))
 }
 
 /// One damaged file must not hide the rest.

@@ -78,6 +78,7 @@ impl Deployer {
         let (plan, stage, applied) = (prepared.plan.clone(), prepared.stage, prepared.applied);
         operator.asks(Some(deploy), &format!("{what} stage {}", stage.short()));
         operator.about(&plan.stack);
+        let found = prepared.found.clone();
         let stage = self
             .store
             .stage(&stage)?
@@ -96,6 +97,7 @@ impl Deployer {
             remove_orphans,
             force,
             confirm_within,
+            found,
         };
         self.take(&mut inner, deploy, what, operator, work)
     }

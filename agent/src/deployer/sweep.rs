@@ -202,10 +202,13 @@ fn to_fault(error: EngineError) -> Fault {
 }
 
 fn seen(revision: &Revision) -> FoundRevision {
+    let beside = revision.found.iter().map(|found| blobs(&found.beside));
+    let mut all = blobs(&revision.spec.files);
+    all.extend(beside.flatten());
     FoundRevision {
         id: revision.id,
         older: revision.older.values().copied().collect(),
-        blobs: blobs(&revision.spec.files),
+        blobs: all,
     }
 }
 

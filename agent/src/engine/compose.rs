@@ -1,8 +1,10 @@
 //! Docker Compose: its plugin binary, run as a child of ours with every switch explicit.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proto::id::ServiceName;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,7 @@ const PLACES: &[&str] = &[
     "/usr/lib/docker/cli-plugins",
     "/usr/libexec/docker/cli-plugins",
 ];
+const CONFIG: &str = "docker compose config";
 /// Bytes of one resolved configuration.
 const CONFIG_BYTES: usize = 64 * 1024 * 1024;
 /// Reading files takes Compose a tenth of a second; a host that swaps may need much longer.
@@ -83,6 +86,15 @@ impl Compose {
         })
     }
 
+    /// What Compose would label each service's containers with.
+    pub(super) async fn config_hashes(
+        &self,
+        project: &ComposeProject,
+    ) -> Result<BTreeMap<ServiceName, String>, EngineError> {
+        let captured = self.read(project, argv::config_hashes()).await?;
+        words::hashes(&captured.stdout).ok_or_else(|| local(CONFIG, "unreadable hashes"))
+    }
+
     /// Makes the project's containers what the files say.
     pub(super) async fn up(
         &self,
@@ -138,9 +150,20 @@ impl Compose {
         project: &ComposeProject,
         switches: &[&str],
     ) -> Result<(Value, Vec<String>), EngineError> {
-        let what = "docker compose config";
-        let program = self.program(project, argv::config(switches)).await?;
-        let captured = capture(&program, CONFIG_BYTES, CONFIG_DEADLINE, what).await?;
+        let captured = self.read(project, argv::config(switches)).await?;
+        let config = serde_json::from_slice(&captured.stdout)
+            .map_err(|error| local(CONFIG, format!("unreadable output: {error}")))?;
+        Ok((config, captured.stderr))
+    }
+
+    /// Runs a `config` to its good end.
+    async fn read(
+        &self,
+        project: &ComposeProject,
+        args: Vec<String>,
+    ) -> Result<Captured, EngineError> {
+        let program = self.program(project, args).await?;
+        let captured = capture(&program, CONFIG_BYTES, CONFIG_DEADLINE, CONFIG).await?;
         match captured.how {
             How::Exited(0) => {}
             How::Exited(_) => {
@@ -150,11 +173,9 @@ impl Compose {
             how => return Err(ended(how, "config", captured.stderr, CONFIG_DEADLINE)),
         }
         if captured.cut {
-            return Err(local(what, "its output is larger than 64 MiB"));
+            return Err(local(CONFIG, "its output is larger than 64 MiB"));
         }
-        let config = serde_json::from_slice(&captured.stdout)
-            .map_err(|error| local(what, format!("unreadable output: {error}")))?;
-        Ok((config, captured.stderr))
+        Ok(captured)
     }
 
     async fn change(

@@ -1,12 +1,12 @@
 //! The engine in production: Docker by its socket, Compose by its plugin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use proto::id::ProjectName;
+use proto::id::{ProjectName, ServiceName};
 use proto::plan::Disk;
 use proto::registry::RegistryAuth;
 use tokio::sync::mpsc;
@@ -77,6 +77,13 @@ impl Engine for RealEngine {
 
     async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError> {
         self.compose.resolve(project).await
+    }
+
+    async fn config_hashes(
+        &self,
+        project: &ComposeProject,
+    ) -> Result<BTreeMap<ServiceName, String>, EngineError> {
+        self.compose.config_hashes(project).await
     }
 
     async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError> {

@@ -1,5 +1,6 @@
 //! What a plan says for each way in which a host can differ from a stack.
 
+mod adoption;
 mod outside;
 mod preview;
 mod scope;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::event::Health;
+use proto::fault::FaultKind;
 use proto::id::{BlobId, RevisionId, StageId};
 use proto::plan::Scope;
 use proto::stack::StackSpec;
@@ -92,6 +94,7 @@ fn revision(stage: &Stage) -> Revision {
         operator: "ana".parse().unwrap(),
         committed_at_millis: 0,
         number: 1,
+        found: None,
     }
 }
 
@@ -113,6 +116,8 @@ fn container(name: &str) -> Container {
         image_id: "sha256:local".to_owned(),
         config_hash: "h".to_owned(),
         working_dir: "/p".to_owned(),
+        config_files: vec!["/p/compose.yaml".to_owned()],
+        env_files: Vec::new(),
         replaces: None,
         started_at_millis: 1,
         ports: Vec::new(),
@@ -146,6 +151,8 @@ struct Case {
     images: BTreeMap<String, ImageFacts>,
     disk: Option<Disk>,
     layers_here: BTreeSet<String>,
+    /// What was found, and Compose's hashes of what is wanted.
+    adopted: Option<(Revision, BTreeMap<ServiceName, String>)>,
 }
 
 /// A host that is exactly as the stack wants it.
@@ -158,6 +165,7 @@ fn settled() -> Case {
         images: [("org/web:1".to_owned(), image(true, "sha256:one"))].into(),
         disk: None,
         layers_here: BTreeSet::new(),
+        adopted: None,
         stage,
     }
 }
@@ -179,6 +187,14 @@ fn run_part(case: &Case, scope: &Scope) -> Result<Plan, Fault> {
         platform: "linux/amd64",
         disk: case.disk.clone(),
         layers_here: &case.layers_here,
+        adopted: case
+            .adopted
+            .as_ref()
+            .map(|it| Adopted {
+                found: &it.0,
+                hashes: &it.1,
+            })
+            .as_ref(),
     })
 }
 
@@ -334,13 +350,4 @@ fn containers_of_services_that_left_are_listed_as_orphans() {
     let orphans = run(&case).unwrap().orphans;
     assert_eq!(orphans.len(), 1);
     assert_eq!(orphans[0].container, "opq-old-1");
-}
-
-#[test]
-fn a_project_that_somebody_else_started_is_refused() {
-    let fault = check_owner(false, "opq", &[container("web")]).unwrap_err();
-    assert_eq!(fault.kind, FaultKind::Refused);
-    assert!(fault.causes.iter().any(|cause| cause.contains("/p")));
-    assert!(check_owner(true, "opq", &[container("web")]).is_ok());
-    assert!(check_owner(false, "opq", &[]).is_ok());
 }

@@ -1,6 +1,6 @@
 //! Revisions: one complete state of a stack each; a rename makes one current.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use proto::id::{DeployId, OperatorName, RevisionId, ServiceName, StackName};
@@ -65,6 +65,21 @@ pub struct Revision {
     /// Counts the commits of this stack here; order is by this, never by the clock.
     #[serde(default)]
     pub number: u64,
+    /// Only when longshore did not make it, but found it running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<AsFound>,
+}
+
+/// What is not known, or not as it should be, of a state that somebody else had made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsFound {
+    /// Services that were started with files or values that are not known: as long as their containers are those
+    /// that were found, going back leaves them alone.
+    pub inexact: BTreeSet<ServiceName>,
+    /// Services that were not well: going back asks no more of them.
+    pub unwell: BTreeSet<ServiceName>,
+    /// What it was started from beside the files that the stack ships. Nobody touches it; it comes back if it is lost.
+    pub beside: Vec<ShippedFile>,
 }
 
 /// What was last laid out in the project directory, committed or not: written before the first file is replaced.
@@ -171,18 +186,21 @@ impl Store {
     /// # Errors
     /// When its file cannot be read.
     pub fn applied(&self, stack: &StackName) -> Result<Option<Applied>, FileError> {
+        let of = |current: Revision| Applied {
+            deploy: current.deploy,
+            spec: current.spec,
+            before: Vec::new(),
+        };
         match record::read(&self.applied_path(stack)) {
             Err(error) if error.is_damaged() => {
                 let Some(current) = self.current(stack)? else {
                     return Err(error);
                 };
                 tracing::error!(%stack, %error, "taking the committed revision instead");
-                Ok(Some(Applied {
-                    deploy: current.deploy,
-                    spec: current.spec,
-                    before: Vec::new(),
-                }))
+                Ok(Some(of(current)))
             }
+            // Taken over a moment ago: nothing was laid out yet.
+            Ok(None) => Ok(self.current(stack)?.map(of)),
             read => read,
         }
     }

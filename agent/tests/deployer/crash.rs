@@ -19,6 +19,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::adopt::{stack, start_by_hand};
 use crate::hooks::{hook, saving};
 use crate::world::{Bundle, DB, End, WEB, World, end, name, submission};
 
@@ -103,6 +104,8 @@ enum Change {
     Part(Bundle, Scope),
     /// Nobody will.
     ToConfirm(Bundle),
+    /// Of what somebody started by hand: started, then taken over by this.
+    Adopt(Box<[Bundle; 2]>),
     RollBack,
     Down,
 }
@@ -143,6 +146,7 @@ impl Change {
             Self::Deploy(bundle) | Self::Part(bundle, _) | Self::ToConfirm(bundle) => {
                 Some(world.plan_part(bundle, &scope).await.unwrap())
             }
+            Self::Adopt(bundles) => Some(world.plan_adopting(&bundles[1]).await.unwrap()),
             _ => None,
         };
         let copies = Copies::of(world);
@@ -165,7 +169,7 @@ impl Scenario {
     /// Runs it once, and then from every copy that was taken on the way; answers how many there were.
     fn survive(self) -> usize {
         let first = life();
-        let (root, copies, whole, known) = first.block_on(async {
+        let (root, copies, whole, known, found) = first.block_on(async {
             let world = World::new();
             for (number, bundle) in (1..).zip(&self.before) {
                 let end = world.deploy(bundle, number).await;
@@ -176,16 +180,30 @@ impl Scenario {
                 let broken = Behaviour::crashes_every(Duration::from_secs(1));
                 world.engine.behave(image, broken);
             }
+            if let Change::Adopt(bundles) = &self.change {
+                start_by_hand(&world, &bundles[0]).await;
+            }
+            let by_hand = matches!(self.change, Change::Adopt(..));
+            let found = world.engine.all_containers().into_iter();
+            let found: Vec<String> = found.filter(|_| by_hand).map(|it| it.id).collect();
             let copies = self.change.begin(&world).await;
             let whole = end(&mut world.deployer.watch(&NEW, 0).unwrap()).await;
             // Whatever else was committed before, a crash leaves this revision or that one.
-            let known = BTreeSet::from([current, whole.revision]);
-            (world.path(""), copies.stop(), whole, known)
+            let mut known = BTreeSet::from([current, whole.revision]);
+            let kept = world.store.revisions(&name("shop")).unwrap().into_iter();
+            known.extend(kept.filter(|it| it.found.is_some()).map(|it| Some(it.id)));
+            (world.path(""), copies.stop(), whole, known, found)
         });
         let count = copies.1.len();
         for (number, copy) in copies.1.into_iter().enumerate() {
             let world = World::take_over(copy.engine, &copy.state, &root);
-            life().block_on(claim_whole(&world, &format!("{number}"), &whole, &known));
+            life().block_on(claim_whole(
+                &world,
+                &format!("{number}"),
+                &whole,
+                &known,
+                &found,
+            ));
         }
         count
     }
@@ -197,11 +215,12 @@ pub(crate) async fn claim_whole(
     number: &str,
     whole: &End,
     known: &BTreeSet<Option<RevisionId>>,
+    found: &[String],
 ) {
     world.deployer.recover().await;
     let Ok(mut watcher) = world.deployer.watch(&NEW, 0) else {
         // Killed before it was taken.
-        return claim_agreed(world, number);
+        return claim_agreed(world, number, found);
     };
     let ended = end(&mut watcher).await;
     let current = world.revision("shop");
@@ -221,7 +240,7 @@ pub(crate) async fn claim_whole(
             "{number}"
         ),
     }
-    claim_agreed(world, number);
+    claim_agreed(world, number, found);
     assert!(world.engine.running_commands().is_empty(), "{number}");
     let hooks = hooks_told(world).await;
     if ended.state == State::Committed {
@@ -259,12 +278,16 @@ fn current_hooks(world: &World) -> usize {
 }
 
 /// The containers and the files are those of the recorded revision, and nothing else is there.
-pub(crate) fn claim_agreed(world: &World, number: &str) {
+pub(crate) fn claim_agreed(world: &World, number: &str, found: &[String]) {
     let current = world.store.current(&name("shop")).unwrap();
     let containers = world.engine.all_containers();
     let names: Vec<&str> = containers.iter().map(|it| it.service.as_str()).collect();
     let Some(current) = current else {
-        assert!(names.is_empty(), "{number}: {names:?} of no revision");
+        let there: Vec<&String> = containers.iter().map(|it| &it.id).collect();
+        assert!(
+            there.iter().copied().eq(found),
+            "{number}: {names:?} of no revision"
+        );
         return;
     };
     let wanted: Vec<&str> = current
@@ -440,4 +463,34 @@ fn killed_anywhere_in_a_deploy_with_hooks_that_goes_back() {
         broken: Some("r/api:1"),
     };
     claim_many(scenario.survive(), 90);
+}
+
+#[test]
+fn killed_anywhere_in_a_takeover_that_changes_nothing() {
+    let scenario = Scenario {
+        before: Vec::new(),
+        change: Change::Adopt(Box::new([stack(WEB, "1", "a"), stack(WEB, "1", "a")])),
+        broken: None,
+    };
+    claim_many(scenario.survive(), 20);
+}
+
+#[test]
+fn killed_anywhere_in_a_takeover() {
+    let scenario = Scenario {
+        before: Vec::new(),
+        change: Change::Adopt(Box::new([stack(WEB, "1", "a"), stack("r/web:2", "2", "b")])),
+        broken: None,
+    };
+    claim_many(scenario.survive(), 40);
+}
+
+#[test]
+fn killed_anywhere_in_a_takeover_that_fails_and_goes_back() {
+    let scenario = Scenario {
+        before: Vec::new(),
+        change: Change::Adopt(Box::new([stack(WEB, "1", "a"), stack("r/web:2", "2", "b")])),
+        broken: Some("r/web:2"),
+    };
+    claim_many(scenario.survive(), 50);
 }

@@ -71,7 +71,7 @@ fn claim_told(fault: &Fault, trouble: Trouble, when: &str) {
 
 /// After a good deploy, a bad one, and none at all.
 fn claim_settled(world: &World, when: &str) {
-    claim_agreed(world, when);
+    claim_agreed(world, when, &[]);
     assert_eq!(world.deployer.running(&name("shop")), None, "{when}");
     let left = std::fs::read_dir(world.path("work")).unwrap().count();
     assert_eq!(left, 0, "{when}: work that nobody needs");
@@ -103,7 +103,7 @@ fn survives(deed: Deed, before: &Before, kind: Trouble, from: usize) -> Option<(
             _ => claim_told(end.fault.as_ref().unwrap(), kind, &when),
         }
         if !unsure {
-            claim_agreed(&world, &when);
+            claim_agreed(&world, &when, &[]);
         }
     }
     let world = world.restart();

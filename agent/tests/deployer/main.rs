@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test, in helpers as well")]
 
+mod adopt;
 mod back;
 mod chance;
 mod check;

@@ -66,7 +66,7 @@ fn survives(deed: Deed, before: &Before, seed: Option<u64>) -> usize {
     for (number, (state, engine)) in run.left.into_iter().enumerate() {
         let world = World::take_over(engine, &state, &run.root);
         let when = format!("{deed:?}, seed {seed:?}, cut {number}");
-        life().block_on(claim_whole(&world, &when, &run.end, &run.known));
+        life().block_on(claim_whole(&world, &when, &run.end, &run.known, &[]));
     }
     cuts
 }

@@ -250,7 +250,7 @@ impl Life {
             }
             assert_eq!(world.deployer.running(&name("shop")), None, "{when}");
             if !self.unsure {
-                claim_agreed(world, &when);
+                claim_agreed(world, &when, &[]);
                 let left = std::fs::read_dir(world.path("work")).unwrap().count();
                 assert_eq!(left, 0, "{when}");
             }
@@ -293,7 +293,7 @@ impl Life {
         life().block_on(async {
             let end = world.deploy(&version("r/web:1", "mended"), 99).await;
             assert_eq!(end.outcome, Outcome::Succeeded, "{when}\n{end:?}");
-            claim_agreed(&world, &when);
+            claim_agreed(&world, &when, &[]);
         });
     }
 }

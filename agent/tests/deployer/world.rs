@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent::deployer::{Deployer, Submission};
 use agent::engine::scripted::{Method, ScriptedEngine};
+use agent::engine::{Engine as _, Run, Up};
 use agent::journal::Watcher;
-use agent::stage::Session;
+use agent::stage::{Session, compose_project};
 use agent::store::{Stage, Store};
 use proto::event::{Event, EventKind, Outcome, State};
 use proto::fault::Fault;
@@ -20,6 +22,8 @@ use proto::stack::{ShippedFile, StackSpec, Value};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Longer than any deadline of a deploy; the suite's clock is paused, so it passes at once when nothing else can.
 const EVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -95,6 +99,28 @@ impl Bundle {
     pub(crate) fn hook(mut self, hook: Hook) -> Self {
         self.spec.hooks.push(hook);
         self
+    }
+
+    pub(crate) fn content(&self, path: &str) -> String {
+        let file = self
+            .spec
+            .files
+            .iter()
+            .find(|file| file.path.as_str() == path);
+        let file = file.unwrap();
+        let content = self.contents.iter().find(|text| blob(text) == file.blob);
+        content.unwrap().clone()
+    }
+
+    /// Writes its files into a folder, as `scp` would.
+    pub(crate) fn copy_to(&self, folder: &Path) {
+        for file in &self.spec.files {
+            let path = file.path.under(folder);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, self.content(file.path.as_str())).unwrap();
+            let mode = std::fs::Permissions::from_mode(file.mode);
+            std::fs::set_permissions(&path, mode).unwrap();
+        }
     }
 
     pub(crate) fn secret(mut self, name: &str, text: &str) -> Self {
@@ -216,7 +242,27 @@ impl World {
 
     pub(crate) async fn plan_part(&self, bundle: &Bundle, scope: &Scope) -> Result<Plan, Fault> {
         let stage = self.stage(bundle).await?;
-        self.deployer.plan(stage.id, scope, &[]).await
+        self.deployer.plan(stage.id, scope, &[], false).await
+    }
+
+    pub(crate) async fn plan_adopting(&self, bundle: &Bundle) -> Result<Plan, Fault> {
+        let stage = self.stage(bundle).await?;
+        self.deployer.plan(stage.id, &Scope::Whole, &[], true).await
+    }
+
+    /// Somebody runs `docker compose up -d` in a folder.
+    pub(crate) async fn up_by_hand(&self, bundle: &Bundle, folder: &Path) {
+        let project = compose_project(&bundle.spec, folder);
+        let (lines, mut received) = mpsc::channel(64);
+        let run = Run {
+            lines,
+            deadline: EVER,
+            stop: CancellationToken::new(),
+        };
+        let read = async { while received.recv().await.is_some() {} };
+        let up = Up::default();
+        let (done, ()) = tokio::join!(self.engine.up(&project, &up, run), read);
+        done.unwrap();
     }
 
     pub(crate) fn submit(&self, plan: &Plan, deploy: DeployId) -> Result<bool, Fault> {

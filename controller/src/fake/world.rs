@@ -93,6 +93,7 @@ pub(crate) fn plan_of(action: Action) -> Plan {
         project_directory: "/srv/opq".to_owned(),
         disk: None,
         hooks: Vec::new(),
+        adoption: None,
     }
 }
 

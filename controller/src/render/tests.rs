@@ -214,6 +214,7 @@ fn plan() -> Plan {
             free: 12_400_000_000,
         }),
         hooks: Vec::new(),
+        adoption: None,
     }
 }
 

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::id::ServiceName;
 use crate::plan::{
-    Action, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part, Plan,
-    Scope, ServicePlan,
+    Action, Adoption, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part,
+    Plan, Scope, ServicePlan,
 };
 
 enum_map!("action", Action, wire::Action, {
@@ -43,6 +43,7 @@ impl From<Plan> for wire::Plan {
             disk,
             notes,
             hooks,
+            adoption,
         } = plan;
         Self {
             plan: id.to_string(),
@@ -60,6 +61,7 @@ impl From<Plan> for wire::Plan {
             disk: disk.map(Into::into),
             notes,
             hooks: hooks.into_iter().map(Into::into).collect(),
+            adoption: adoption.map(Into::into),
         }
     }
 }
@@ -83,6 +85,7 @@ impl TryFrom<wire::Plan> for Plan {
             disk,
             notes,
             hooks,
+            adoption,
         } = message;
         Ok(Self {
             id: parse(&plan)?,
@@ -100,6 +103,28 @@ impl TryFrom<wire::Plan> for Plan {
             disk: disk.map(Into::into),
             notes,
             hooks: into_all(hooks)?,
+            adoption: adoption.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<Adoption> for wire::Adoption {
+    fn from(adoption: Adoption) -> Self {
+        let Adoption { directory, inexact } = adoption;
+        Self {
+            directory,
+            inexact: inexact.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<wire::Adoption> for Adoption {
+    type Error = InvalidMessage;
+    fn try_from(message: wire::Adoption) -> Result<Self, InvalidMessage> {
+        let wire::Adoption { directory, inexact } = message;
+        Ok(Self {
+            directory,
+            inexact: set(inexact)?,
         })
     }
 }

@@ -11,8 +11,8 @@ use crate::fault::{Fault, FaultKind};
 use crate::hook::{Gate, Hook, Names, Save, SavePlace, Saved, When};
 use crate::id::{BlobId, DeployId, PlanId, ServiceName};
 use crate::plan::{
-    Action, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan, OrphanPlan, Part,
-    Plan, Scope, ServicePlan,
+    Action, Adoption, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan,
+    OrphanPlan, Part, Plan, Scope, ServicePlan,
 };
 use crate::probe::{Check, Probe};
 use crate::stack::{ShippedFile, StackSpec, Value};
@@ -178,6 +178,7 @@ fn plan(part: Option<Part>) -> Plan {
             save: Some("backups/{time}.sql".to_owned()),
             on_host: false,
         }],
+        adoption: None,
     }
 }
 
@@ -298,6 +299,20 @@ proptest! {
     fn a_plan_survives_the_wire(plan in any_plan()) {
         prop_assert_eq!(Plan::try_from(wire::Plan::from(plan.clone())), Ok(plan));
     }
+}
+
+#[test]
+fn what_a_plan_takes_over_survives_the_wire() {
+    let adoption = Adoption {
+        directory: "/srv/opq".to_owned(),
+        inexact: ["web".parse().unwrap()].into(),
+    };
+    let plan = Plan {
+        adoption: Some(adoption),
+        ..plan(None)
+    };
+    assert!(plan.has_changes());
+    assert_eq!(Plan::try_from(wire::Plan::from(plan.clone())), Ok(plan));
 }
 
 #[test]

@@ -25,6 +25,7 @@ impl Plan {
             project_directory,
             disk: _,
             hooks,
+            adoption,
         } = self;
         let mut all = Vec::new();
         let mut other = |same: bool, what: &str| {
@@ -40,6 +41,7 @@ impl Plan {
             "it lives in another folder",
         );
         other(*hooks == agreed.hooks, "other hooks run before or after it");
+        other(*adoption == agreed.adoption, "it takes over something else");
         let service = |one: &ServicePlan| {
             let (action, replicas) = (one.action, one.replicas);
             let why = (one.fields.clone(), one.reasons.clone());
@@ -119,6 +121,7 @@ mod tests {
             project_directory: "/p".to_owned(),
             disk: None,
             hooks: Vec::new(),
+            adoption: None,
         }
     }
 

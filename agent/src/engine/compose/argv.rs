@@ -93,6 +93,11 @@ pub(super) fn config(switches: &[&str]) -> Vec<String> {
     args
 }
 
+/// `config` that shows one hash for each service.
+pub(super) fn config_hashes() -> Vec<String> {
+    words(&["config", "--hash", "*"])
+}
+
 /// `up`. Never `--yes` (it agrees to lose data), `--wait` (its verdict is a coin toss), `--remove-orphans`.
 pub(super) fn up(up: &Up) -> Vec<String> {
     let mut args = words(&["up", "--detach", "--no-build", "--pull", "never"]);
@@ -240,6 +245,7 @@ mod tests {
             up(&Up::default()),
             down(false),
             config(AS_WRITTEN),
+            config_hashes(),
         ];
         for args in &lines {
             for never in [

@@ -1,6 +1,8 @@
-//! What Compose says on standard error: log lines and plain ones.
+//! What Compose says on standard error: log lines and plain ones; and the lists that it prints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::id::ServiceName;
 
 /// The warnings of a run that went well.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,17 @@ pub(super) fn read(lines: &[String]) -> Words {
         undefined: undefined.into_iter().collect(),
         warnings,
     }
+}
+
+/// `config --hash`: a service and its hash on each line.
+pub(super) fn hashes(printed: &[u8]) -> Option<BTreeMap<ServiceName, String>> {
+    let lines = std::str::from_utf8(printed).ok()?.lines();
+    let lines = lines.filter(|line| !line.trim().is_empty());
+    let hash = |line: &str| {
+        let (service, hash) = line.split_once(' ')?;
+        Some((service.parse().ok()?, hash.trim().to_owned()))
+    };
+    lines.map(hash).collect()
 }
 
 /// The lines without log prefixes, blank lines and repetitions.
@@ -112,6 +125,20 @@ time="2026-11-21T04:57:09Z" level=warning msg="The \"BLANK\" variable is not set
             words.warnings,
             ["/t/compose.yml: the attribute `version` is obsolete"]
         );
+    }
+
+    #[test]
+    fn a_hash_is_read_for_each_service() {
+        let read = hashes(b"db 7edc44\nweb.a 2dee6b\n").unwrap();
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, hash)| (name.as_str(), hash.as_str()))
+            .collect();
+        assert_eq!(read, [("db", "7edc44"), ("web.a", "2dee6b")]);
+        assert_eq!(hashes(b""), Some(BTreeMap::new()));
+        for odd in [&b"db"[..], b"../db 7edc44", b"\xff 1"] {
+            assert_eq!(hashes(odd), None);
+        }
     }
 
     #[test]

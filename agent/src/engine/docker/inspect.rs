@@ -19,6 +19,8 @@ const ONE_OFF_LABEL: &str = "com.docker.compose.oneoff";
 const HASH_LABEL: &str = "com.docker.compose.config-hash";
 const REPLACE_LABEL: &str = "com.docker.compose.replace";
 const DIRECTORY_LABEL: &str = "com.docker.compose.project.working_dir";
+const FILES_LABEL: &str = "com.docker.compose.project.config_files";
+const ENV_FILES_LABEL: &str = "com.docker.compose.project.environment_file";
 /// Bytes of healthcheck output that are kept.
 const HEALTH_OUTPUT: usize = 4096;
 
@@ -174,6 +176,8 @@ impl Inspected {
             one_off: label(ONE_OFF_LABEL).eq_ignore_ascii_case("true"),
             config_hash: label(HASH_LABEL),
             working_dir: label(DIRECTORY_LABEL),
+            config_files: listed(&label(FILES_LABEL)),
+            env_files: listed(&label(ENV_FILES_LABEL)),
             replaces: labels.get(REPLACE_LABEL).cloned(),
             name: self.name.strip_prefix('/').unwrap_or(&self.name).to_owned(),
             id: self.id,
@@ -200,6 +204,11 @@ impl Inspected {
 fn millis(stamp: &str) -> u64 {
     let nanos = stamp::nanos(stamp.as_bytes()).unwrap_or_default();
     u64::try_from(nanos / 1_000_000).unwrap_or_default()
+}
+
+fn listed(label: &str) -> Vec<String> {
+    let names = label.split(',').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 fn container_state(status: &str) -> ContainerState {
@@ -308,6 +317,8 @@ mod tests {
                 "com.docker.compose.container-number": "3", "com.docker.compose.oneoff": "True",
                 "com.docker.compose.config-hash": "beef",
                 "com.docker.compose.project.working_dir": "/srv/shop",
+                "com.docker.compose.project.config_files": "/srv/shop/a.yml,/srv/shop/b.yml",
+                "com.docker.compose.project.environment_file": "/srv/shop/prod.env",
                 "com.docker.compose.replace": "0123456789abcdef"
             }},
             "NetworkSettings": { "Ports": {
@@ -351,6 +362,8 @@ mod tests {
                 image_id: "sha256:11".to_owned(),
                 config_hash: "beef".to_owned(),
                 working_dir: "/srv/shop".to_owned(),
+                config_files: vec!["/srv/shop/a.yml".to_owned(), "/srv/shop/b.yml".to_owned()],
+                env_files: vec!["/srv/shop/prod.env".to_owned()],
                 replaces: Some("0123456789abcdef".to_owned()),
                 started_at_millis: 1_709_251_199_123,
                 ports: vec![

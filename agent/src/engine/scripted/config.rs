@@ -5,6 +5,7 @@ use std::path::Path;
 
 use proto::id::ServiceName;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::engine::compose::paths;
 use crate::engine::{ComposeProject, EngineError, Resolution};
@@ -19,6 +20,14 @@ pub(super) struct Service {
     pub(super) replicas: u32,
     /// Its whole configuration, as text.
     pub(super) config: String,
+}
+
+impl Service {
+    /// As its containers are labelled.
+    pub(super) fn hash(&self) -> String {
+        let digest = Sha256::digest(self.config.as_bytes());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// The relative paths that the first file names.

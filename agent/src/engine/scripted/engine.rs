@@ -1,13 +1,13 @@
 //! The engine's methods, carried out on the scripted world.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, unfold};
 use proto::event::LayerPhase;
-use proto::id::ProjectName;
+use proto::id::{ProjectName, ServiceName};
 use proto::plan::Disk;
 use proto::registry::RegistryAuth;
 use tokio::sync::mpsc;
@@ -46,6 +46,17 @@ impl Engine for ScriptedEngine {
     async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError> {
         self.enter(Method::Resolve, project.name.as_str()).await?;
         config::resolve(project)
+    }
+
+    async fn config_hashes(
+        &self,
+        project: &ComposeProject,
+    ) -> Result<BTreeMap<ServiceName, String>, EngineError> {
+        self.enter(Method::ConfigHashes, project.name.as_str())
+            .await?;
+        let config = config::resolve(project)?.config;
+        let services = config::services(&config, &[])?.into_iter();
+        Ok(services.map(|it| (it.name.clone(), it.hash())).collect())
     }
 
     async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError> {

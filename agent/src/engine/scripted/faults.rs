@@ -15,6 +15,8 @@ pub enum Method {
     NamedPaths,
     /// `resolve`.
     Resolve,
+    /// `config_hashes`.
+    ConfigHashes,
     /// `containers`.
     Containers,
     /// `image`.

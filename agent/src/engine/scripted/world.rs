@@ -1,6 +1,7 @@
 //! What a scripted host has: images, containers, and a registry somewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -305,8 +306,10 @@ impl World {
             restarts: look.restarts,
             image: service.image.clone(),
             image_id: image.id.clone(),
-            config_hash: sha256(&service.config).replace("sha256:", ""),
+            config_hash: service.hash(),
             working_dir: project.directory.display().to_string(),
+            config_files: texts(&project.files),
+            env_files: Vec::new(),
             replaces: None,
             started_at_millis: u64::try_from(self.clock().as_millis()).unwrap_or_default(),
             ports: Vec::new(),
@@ -491,6 +494,13 @@ fn checked_at(look: &Look, born_millis: u64) -> u64 {
         Health::Healthy | Health::Unhealthy => clock::unix_millis(),
         Health::None | Health::Starting => 0,
     }
+}
+
+fn texts(paths: &[PathBuf]) -> Vec<String> {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
 }
 
 fn same(old: &Container, new: &Container) -> bool {

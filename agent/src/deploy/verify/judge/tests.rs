@@ -43,6 +43,8 @@ fn container(state: ContainerState, health: Health) -> Container {
         image_id: "sha256:new".to_owned(),
         config_hash: String::new(),
         working_dir: String::new(),
+        config_files: Vec::new(),
+        env_files: Vec::new(),
         replaces: None,
         started_at_millis: 0,
         ports: Vec::new(),
