@@ -145,6 +145,10 @@ pub struct SourceArgs {
     /// Also remove containers whose service is no longer in the stack
     #[arg(long)]
     pub remove_orphans: bool,
+
+    /// Take over a project that was started there by hand; what is unchanged keeps running
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 /// Arguments of `plan`.
@@ -183,7 +187,7 @@ pub struct DeployArgs {
     pub source: SourceArgs,
 
     /// Deploy what `plan --out FILE` saved, unless it would not be the same any more
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["targets", "env", "allow_commands", "no_deps", "remove_orphans"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["targets", "env", "allow_commands", "no_deps", "remove_orphans", "adopt"])]
     pub plan: Option<PathBuf>,
 
     /// Do not ask

@@ -150,8 +150,8 @@ impl Context {
         Ok(each_place_once(targets))
     }
 
-    async fn confirm(&self, question: String) -> Result<bool, Ended> {
-        self.blocking(move |context| context.terminal.confirm(&question, "--yes"))
+    async fn confirm(&self, question: String, flag: &'static str) -> Result<bool, Ended> {
+        self.blocking(move |context| context.terminal.confirm(&question, flag))
             .await
     }
 }

@@ -145,7 +145,7 @@ impl Link {
         stage::run(self, supply, progress).await
     }
 
-    /// Compares a staged stack with what runs.
+    /// Compares a staged stack with what runs; with `adopt`, what somebody started by hand too.
     ///
     /// # Errors
     /// When the agent refuses, or does not answer.
@@ -154,14 +154,14 @@ impl Link {
         stage: StageId,
         scope: Scope,
         auths: Vec<RegistryAuth>,
+        adopt: bool,
     ) -> Result<Plan, Fault> {
         let whole = scope == Scope::Whole;
         let (services, no_deps) = scope_to_wire(scope);
         let request = wire::PlanRequest {
             stage: stage.to_string(),
             auths: auths.into_iter().map(Into::into).collect(),
-            // Taking over a project that was started by hand is not offered yet.
-            adopt: false,
+            adopt,
             services,
             no_deps,
         };

@@ -235,8 +235,14 @@ impl Terminal {
             .map_err(|error| Fault::new(FaultKind::Failed, "no answer").because(&error))
     }
 
+    /// Whether somebody is there who could be asked.
+    #[must_use]
+    pub fn is_attended(&self) -> bool {
+        self.look.in_tty && self.look.err_tty
+    }
+
     fn can_ask(&self, question: &str, flag: &str) -> Result<(), Fault> {
-        if self.look.in_tty && self.look.err_tty {
+        if self.is_attended() {
             return Ok(());
         }
         let what = format!("there is no terminal to ask on: {question}");

@@ -25,7 +25,8 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
         Some(path) => saved(path.clone(), context).await?,
         None => {
             let targets = prepare::targets(&args.source, context).await?;
-            let sources = prepare::gather(&targets, &args.source, context).await?;
+            let adopt = args.source.adopt || context.terminal.is_attended();
+            let sources = prepare::gather(&targets, &args.source, adopt, context).await?;
             (sources, args.source.remove_orphans)
         }
     };
@@ -51,12 +52,9 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
         return Ok(screen.finish().exit());
     }
     screen.pause();
-    if !args.yes {
-        screen.tell_failures();
-        if !context.confirm(question(&changing)).await? {
-            context.terminal.note("nothing was changed");
-            return Ok(Exit::Failed);
-        }
+    if !is_agreed(&args, &changing, &mut screen, context).await? {
+        context.terminal.note("nothing was changed");
+        return Ok(Exit::Failed);
     }
     let follow = Follow::new(context, args.timeout, args.detach, lock);
     let jobs = jobs(changing)?;
@@ -90,6 +88,42 @@ async fn saved(path: PathBuf, context: &Context) -> Result<(Vec<(Place, Source)>
     Ok((sources.collect(), file.remove_orphans))
 }
 
+/// Asks what the flags have not answered.
+async fn is_agreed(
+    args: &DeployArgs,
+    changing: &[Prepared],
+    screen: &mut Screen,
+    context: &Context,
+) -> Result<bool, Ended> {
+    // A saved plan that takes something over was made with the flag.
+    let settled = args.source.adopt || args.plan.is_some();
+    let takeover = takeover(changing).filter(|_| !settled);
+    if takeover.is_some() || !args.yes {
+        screen.tell_failures();
+    }
+    if let Some(question) = takeover
+        && !context.confirm(question, "--adopt").await?
+    {
+        return Ok(false);
+    }
+    Ok(args.yes || context.confirm(question(changing), "--yes").await?)
+}
+
+/// What was started by hand is somebody's.
+fn takeover(changing: &[Prepared]) -> Option<String> {
+    let told = |one: &Prepared| {
+        let plan = &one.view.plan;
+        let from = &plan.adoption.as_ref()?.directory;
+        let (project, host) = (&plan.project, &one.place().host);
+        Some(format!(
+            "project {project} already runs on {host}, started from {from}"
+        ))
+    };
+    let told: Vec<String> = changing.iter().filter_map(told).collect();
+    let them = if told.len() == 1 { "it" } else { "them" };
+    (!told.is_empty()).then(|| format!("{}; take {them} over?", told.join("; ")))
+}
+
 /// What the operator has asked for besides the plan.
 #[derive(Clone, Copy)]
 struct Agreed {
@@ -104,8 +138,9 @@ async fn submit(deploy: DeployId, one: &Prepared, agreed: Agreed, turn: Turn) ->
     let Prepared { link, auths, .. } = one;
     let mut plan = one.view.plan.id;
     if turn == Turn::AfterAnother {
+        let adopt = one.view.plan.adoption.is_some();
         let fresh = link
-            .plan(one.staged.stage, one.scope.clone(), auths.clone())
+            .plan(one.staged.stage, one.scope.clone(), auths.clone(), adopt)
             .await?;
         if !agreed.whatever && !fresh.differs_from(&one.view.plan).is_empty() {
             return Err(lock::moved_on(one.place()));

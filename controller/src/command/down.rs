@@ -20,7 +20,11 @@ pub(super) async fn run(args: DownArgs, context: &Context) -> Result<Exit, Ended
     let targets = context.targets(&args.targets).await?;
     whole_stacks(&targets, "down")?;
     some_place(&targets, &args.targets)?;
-    if !args.yes && !context.confirm(question(&targets, args.volumes)).await? {
+    if !args.yes
+        && !context
+            .confirm(question(&targets, args.volumes), "--yes")
+            .await?
+    {
         context.terminal.note("nothing was changed");
         return Ok(Exit::Failed);
     }

@@ -18,7 +18,7 @@ use crate::terminal::{Line, Tone};
 
 pub(super) async fn run(args: PlanArgs, context: &Context) -> Result<Exit, Ended> {
     let targets = prepare::targets(&args.source, context).await?;
-    let sources = prepare::gather(&targets, &args.source, context).await?;
+    let sources = prepare::gather(&targets, &args.source, args.source.adopt, context).await?;
     let places = targets.into_iter().map(|target| target.place);
     let kind = match args.output.output {
         Output::Table => Kind::Human,

@@ -26,6 +26,8 @@ pub(super) enum Source {
     Stack {
         supply: Box<dyn Supply>,
         scope: Scope,
+        /// Whether what was started by hand may be taken over, or somebody can be asked.
+        adopt: bool,
     },
     /// A plan that was shown before, of what was brought to the host then.
     Saved(Box<SavedPlace>),
@@ -112,6 +114,7 @@ pub(super) async fn targets(source: &SourceArgs, context: &Context) -> Result<Ve
 pub(super) async fn gather(
     targets: &[Target],
     source: &SourceArgs,
+    adopt: bool,
     context: &Context,
 ) -> Result<Vec<(Place, Source)>, Ended> {
     let fleet = &context.fleet;
@@ -123,7 +126,12 @@ pub(super) async fn gather(
         let supply = context
             .blocking(move |context| context.fleet.gather(&target, &env))
             .await?;
-        sources.push((place, Source::Stack { supply, scope }));
+        let source = Source::Stack {
+            supply,
+            scope,
+            adopt,
+        };
+        sources.push((place, source));
     }
     Ok(sources)
 }
@@ -207,8 +215,12 @@ async fn plan(
     auths: &Auths,
     fleet: &Arc<dyn Fleet>,
 ) -> Result<Planned, Fault> {
-    let (supply, scope) = match source {
-        Source::Stack { supply, scope } => (supply, scope),
+    let (supply, scope, adopt) = match source {
+        Source::Stack {
+            supply,
+            scope,
+            adopt,
+        } => (supply, scope, adopt),
         Source::Saved(saved) => return again(link, *saved, auths, fleet).await,
     };
     let progress = |sent, total| reporter.progress(Own::Uploading { sent, total });
@@ -217,7 +229,7 @@ async fn plan(
     let staged = link.stage(supply, &progress).await;
     let staged = staged.map_err(|fault| shell::explain(fault, &set))?;
     let auths = auths.get(fleet, staged.registries.clone()).await?;
-    let planned = link.plan(staged.stage, scope.clone(), auths.clone());
+    let planned = link.plan(staged.stage, scope.clone(), auths.clone(), adopt);
     let mut plan = planned.await?;
     fleet.check_hooks(reporter.place(), &plan)?;
     // What was noticed here comes first: it is where the operator can do something about it.
@@ -240,7 +252,9 @@ async fn again(
 ) -> Result<Planned, Fault> {
     let scope = saved.scope();
     let auths = auths.get(fleet, saved.registries.clone()).await?;
-    let plan = link.plan(saved.stage, scope.clone(), auths.clone()).await;
+    let adopt = saved.plan.adoption.is_some();
+    let planned = link.plan(saved.stage, scope.clone(), auths.clone(), adopt);
+    let plan = planned.await;
     let plan = plan.map_err(|fault| match fault.kind {
         FaultKind::Stale => fault.hint("what a plan was made of is kept on the host for a day"),
         _ => fault,

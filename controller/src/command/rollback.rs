@@ -53,7 +53,7 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Exit, E
     }
     if !args.yes {
         screen.tell_failures();
-        if !context.confirm(question(&prepared)).await? {
+        if !context.confirm(question(&prepared), "--yes").await? {
             context.terminal.note("nothing was changed");
             return Ok(Exit::Failed);
         }

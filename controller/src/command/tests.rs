@@ -1,5 +1,6 @@
 //! Whole commands against scripted agents: deploys here, the other verbs in `other`.
 
+mod adopting;
 mod audit;
 mod back;
 mod doctor;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use proto::fault::Fault;
 use proto::id::ServiceName;
-use proto::plan::{Action, Change, Downtime, FieldChange, ImagePlan, Part, Plan, ServicePlan};
+use proto::plan::{
+    Action, Adoption, Change, Downtime, FieldChange, ImagePlan, Part, Plan, ServicePlan,
+};
 use serde::Serialize;
 
 use super::{hooks, words};
@@ -52,7 +54,11 @@ pub struct FailedPlace {
 pub fn changes(plan: &Plan, remove_orphans: bool) -> bool {
     let orphans = remove_orphans && !plan.orphans.is_empty();
     let services = plan.services.iter().any(|one| one.action != Action::Keep);
-    orphans || services || !plan.files.is_empty() || plan.images.iter().any(|one| one.pull)
+    plan.adoption.is_some()
+        || orphans
+        || services
+        || !plan.files.is_empty()
+        || plan.images.iter().any(|one| one.pull)
 }
 
 /// All plans; places with the same plan share one.
@@ -87,6 +93,7 @@ fn header(view: &PlanView) -> Line {
 fn body(view: &PlanView) -> Vec<Line> {
     let plan = &view.plan;
     let mut lines: Vec<Line> = plan.part.iter().map(part).collect();
+    lines.extend(plan.adoption.iter().map(|it| adoption(plan, it)));
     lines.extend(services(plan));
     lines.extend(images(plan));
     lines.extend(files(plan));
@@ -117,6 +124,12 @@ fn part(part: &Part) -> Line {
         };
         text.push_str(&format!(" and what {depend} on: {}", join(&part.needed)));
     }
+    Line::new().toned(Tone::Strong, text)
+}
+
+fn adoption(plan: &Plan, adoption: &Adoption) -> Line {
+    let (project, from) = (&plan.project, &adoption.directory);
+    let text = format!("  takes over project {project}, which was started by hand from {from}");
     Line::new().toned(Tone::Strong, text)
 }
 
@@ -332,6 +345,9 @@ fn total(view: &PlanView) -> Line {
         (!plan.files.is_empty()).then(|| words::count(plan.files.len(), "file")),
         (removed > 0).then(|| words::count(removed, "orphan") + " to remove"),
     ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let mut parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        parts.push("taken over, nothing else changes".to_owned());
+    }
     Line::from("  ").toned(Tone::Strong, parts.join(", "))
 }
