@@ -1,6 +1,7 @@
 //! Claims about longshore, driven as an operator drives it: the real controller, TLS, agent, engine and Compose.
 #![allow(clippy::unwrap_used, reason = "a suite: every failure is a panic")]
 
+mod adopting;
 mod alone;
 mod audit;
 mod bad_input;
