@@ -1,52 +1,7 @@
 //! Deploys that wait: for somebody to confirm them, or for another one to end.
 
-use std::io::{BufRead as _, BufReader, Lines};
-use std::process::{Child, ChildStdout, Stdio};
-
-use crate::world::{Case, WEB, command, world};
-
-/// A controller that runs beside the test, and what it says as it says it.
-struct Beside {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    said: Vec<String>,
-}
-
-impl Beside {
-    fn start(case: &Case<'_>, words: &[&str]) -> Self {
-        let mut child = command(case.folder.path(), &case.home(), words)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self {
-            child,
-            lines,
-            said: Vec::new(),
-        }
-    }
-
-    #[track_caller]
-    fn until(&mut self, word: &str) {
-        loop {
-            let line = self.lines.next();
-            let Some(line) = line else {
-                panic!("{word:?} was never said:\n{}", self.said.join("\n"))
-            };
-            self.said.push(line.unwrap());
-            if self.said.last().unwrap().contains(word) {
-                return;
-            }
-        }
-    }
-
-    fn end(mut self) -> (i32, String) {
-        self.said.extend(self.lines.map(Result::unwrap));
-        let code = self.child.wait().unwrap().code().unwrap_or(-1);
-        (code, self.said.join("\n"))
-    }
-}
+use crate::beside::Beside;
+use crate::world::{WEB, world};
 
 #[test]
 fn what_nobody_confirms_goes_back_and_what_somebody_confirms_stays() {

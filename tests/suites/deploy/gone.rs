@@ -1,0 +1,130 @@
+//! What a deploy stands on goes away in the middle of it: the engine, the link.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tests::lab::{Fault, Image};
+
+use crate::alone::Alone;
+use crate::beside::Beside;
+use crate::whole::{claim_every_event_once, claim_whole};
+use crate::world::{WEB, world};
+
+#[test]
+fn an_engine_that_dies_in_the_middle_leaves_old_or_new() {
+    let Some(world) = world() else { return };
+    let alone = Alone::new(world, "engineless");
+    let faulty = world.registry.faulty().unwrap();
+    let slow = WEB
+        .replace(
+            "FIXTURE_SHOW: NOTHING",
+            "FIXTURE_HEALTHY_AFTER_MS: \"2000\"",
+        )
+        .replace("retries: 3", "retries: 30");
+    for (number, moment) in ["pulling", "compose: ", "verifying"]
+        .into_iter()
+        .enumerate()
+    {
+        let image = Image::fixture("web", &format!("gone-{number}"))
+            .unwrap()
+            .padding(300_000)
+            .unwrap();
+        let name = format!("org/gone:{number}");
+        image.push(&world.registry, &name).unwrap();
+        if moment == "pulling" {
+            faulty.fail("/blobs/", Fault::Trickle(1000));
+        }
+        let wanted = faulty.image(&name);
+        let text = slow.replace("${REGISTRY}/org/web:${TAG}", &wanted);
+        alone.case.write("compose.yaml", &text);
+        let before = claim_whole(&alone, "before");
+        let mut deploy = Beside::start(&alone.case, &["deploy", alone.name(), "--yes"]);
+        deploy.until(moment);
+        alone.host.kill_docker().unwrap();
+        faulty.clear();
+        alone.host.start_docker().unwrap();
+        let (code, said) = deploy.end();
+        assert!([0, 1, 3].contains(&code), "{moment}: {code}\n{said}");
+        let after = claim_whole(&alone, &format!("{moment}: {code}\n{said}"));
+        if code == 0 {
+            assert_ne!(after.revision, before.revision, "{moment}");
+        } else {
+            assert_eq!(after.revision, before.revision, "{moment}");
+        }
+        alone.deploy().done();
+    }
+}
+
+/// A way to a host that can be cut as often as one likes.
+struct Wire {
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    /// On port 7433 of an address of this machine alone.
+    fn to(host: SocketAddr, here: Ipv4Addr) -> Self {
+        let listener = TcpListener::bind((here, 7433)).unwrap();
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&open);
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let far = TcpStream::connect(host).unwrap();
+                let mut open = all.lock().unwrap();
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    open.push(from.try_clone().unwrap());
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    thread::spawn(move || pass(from, to));
+                }
+            }
+        });
+        Self { open }
+    }
+
+    fn cut(&self) {
+        for stream in self.open.lock().unwrap().drain(..) {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        if to
+            .write_all(bytes.get(..count).unwrap_or_default())
+            .is_err()
+        {
+            break;
+        }
+    }
+    to.shutdown(Shutdown::Both).ok();
+}
+
+#[test]
+fn a_link_that_breaks_at_every_event_loses_none_and_tells_none_twice() {
+    let Some(world) = world() else { return };
+    let case = world.case("severed");
+    case.deploy().done();
+    let here = Ipv4Addr::new(127, 0, 74, 33);
+    let host = SocketAddr::from((world.emilia.ip(), 7433));
+    let wire = Wire::to(host, here);
+    case.fleet_with("", &here.to_string());
+    case.write(".env", "TAG=2\n");
+    let mut deploy = Beside::start(&case, &["deploy", "emilia", "--yes", "-o", "jsonl"]);
+    let mut cuts = 0;
+    while let Some(line) = deploy.line() {
+        // Not while it plans: a plan that is cut short is an error, and nothing has begun.
+        if line.contains("\"agent\":") {
+            wire.cut();
+            cuts += 1;
+        }
+    }
+    let (code, said) = deploy.end();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("link_lost"), "{said}");
+    claim_every_event_once(&said, "cut at every event");
+    assert!(cuts > 8, "only {cuts} cuts");
+    assert!(case.containers().contains("web:2"), "{}", case.containers());
+}
