@@ -3,6 +3,7 @@
 use tests::lab::{Fault, Image};
 
 use crate::alone::Alone;
+use crate::beside::Beside;
 use crate::whole::claim_whole;
 use crate::world::{WEB, world};
 
@@ -36,6 +37,45 @@ fn a_registry_that_refuses_is_named_with_the_image_and_the_old_stays() {
         assert_eq!(case.id("web"), before, "after {code}");
         faulty.clear();
     }
+    case.deploy().done();
+    assert_ne!(case.id("web"), before);
+}
+
+/// The registry names the image, and does not give it.
+#[test]
+fn an_image_that_is_refused_hangs_or_trickles_leaves_the_old() {
+    let Some(world) = world() else { return };
+    let case = world.case("withheld");
+    case.deploy().done();
+    let before = case.id("web");
+    let faulty = world.registry.faulty().unwrap();
+    let image = Image::fixture("web", "withheld").unwrap();
+    let image = image.padding(300_000).unwrap();
+    image.push(&world.registry, "org/withheld:1").unwrap();
+    let name = faulty.image("org/withheld:1");
+    case.write(
+        "compose.yaml",
+        &WEB.replace("${REGISTRY}/org/web:${TAG}", &name),
+    );
+    for code in [401, 403, 404] {
+        faulty.fail("/blobs/", Fault::Status(code));
+        case.deploy().failed(1, &[&name]);
+        assert_eq!(case.id("web"), before, "after {code}");
+        faulty.clear();
+    }
+    faulty.fail("/blobs/", Fault::Hang);
+    case.deploy()
+        .failed(1, &[&name, "did not answer within 5 s"]);
+    faulty.clear();
+    faulty.fail("/blobs/", Fault::Trickle(1000));
+    let mut deploy = Beside::start(&case, &["deploy", "emilia", "--yes"]);
+    deploy.until("pulling");
+    case.controller(&["cancel", "emilia/withheld"]).done();
+    let (code, said) = deploy.end();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("cancelled"), "{said}");
+    assert_eq!(case.id("web"), before);
+    faulty.clear();
     case.deploy().done();
     assert_ne!(case.id("web"), before);
 }
