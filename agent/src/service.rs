@@ -23,6 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::audit::{self, Caller};
 use crate::deployer::{Deployer, Submission};
+use crate::engine::EngineError;
 use crate::logs;
 use crate::peer::Peer;
 
@@ -31,6 +32,9 @@ mod saved;
 mod staging;
 
 use ending::{Certificate, ending};
+
+/// A handshake waits so long for the engine; controllers wait a little longer for the handshake.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A boxed answer stream.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -66,6 +70,18 @@ impl AgentService {
     pub fn expiring(self, expires: u64) -> Self {
         Self { expires, ..self }
     }
+}
+
+/// An answer of the engine while whoever shakes hands still waits for it.
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    let after = ENGINE_PATIENCE;
+    let answer = tokio::time::timeout(after, answer).await;
+    answer.unwrap_or_else(|_| {
+        let what = "asking the engine".to_owned();
+        Err(EngineError::TimedOut { what, after })
+    })
 }
 
 fn refuse(fault: impl Into<Fault>) -> Status {
@@ -120,7 +136,9 @@ impl Agent for AgentService {
             return Err(refuse(Fault::new(FaultKind::Unsupported, skew.to_string())));
         }
         let engine = self.deployer.engine();
-        let (facts, compose) = tokio::join!(engine.facts(), engine.compose_version());
+        // A frozen engine is told of; it must not hold up who asks for something else.
+        let (facts, compose) =
+            tokio::join!(in_time(engine.facts()), in_time(engine.compose_version()));
         let (os, architecture) = match &facts {
             Ok(facts) => (facts.os.clone(), facts.architecture.clone()),
             Err(_) => (

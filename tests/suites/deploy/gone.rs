@@ -57,6 +57,28 @@ fn an_engine_that_dies_in_the_middle_leaves_old_or_new() {
     }
 }
 
+#[test]
+fn a_frozen_engine_is_named_and_the_agent_goes_on_answering() {
+    let Some(world) = world() else { return };
+    let alone = Alone::new(world, "frozen");
+    let signal = |name: &str| {
+        let line = format!("kill -{name} \"$(cat /var/run/docker.pid)\"");
+        alone.host.sh(&line).unwrap();
+    };
+    let before = claim_whole(&alone, "before");
+    alone.case.write(".env", "TAG=2\n");
+    signal("STOP");
+    alone
+        .deploy()
+        .failed(1, &["docker version took longer", alone.name()]);
+    let said = alone.case.controller(&["doctor", alone.name()]);
+    said.failed(1, &["Docker cannot be used"]);
+    alone.case.controller(&["history", alone.name()]).done();
+    signal("CONT");
+    assert_eq!(claim_whole(&alone, "thawed"), before);
+    alone.deploy().done();
+}
+
 /// A way to a host that can be cut as often as one likes.
 struct Wire {
     open: Arc<Mutex<Vec<TcpStream>>>,
@@ -116,7 +138,7 @@ fn a_link_that_breaks_at_every_event_loses_none_and_tells_none_twice() {
     let mut cuts = 0;
     while let Some(line) = deploy.line() {
         // Not while it plans: a plan that is cut short is an error, and nothing has begun.
-        if line.contains("\"agent\":") {
+        if line.contains("\"agent\":{") {
             wire.cut();
             cuts += 1;
         }
