@@ -13,9 +13,11 @@ pub(crate) mod disk {
     use std::io::{self, Write as _};
     use std::path::Path;
 
+    #[expect(dead_code, reason = "only a watched disk looks at what it is asked")]
     pub(crate) enum Call<'a> {
         Read,
         Make,
+        Write,
         Sync,
         Rename(&'a Path),
         SyncDir,
