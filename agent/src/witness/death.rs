@@ -84,6 +84,7 @@ mod tests {
 
     #[test]
     fn steps_are_called_by_what_changed() {
+        const WORK: &str = "work";
         let id = "0123456789abcdef0123456789abcdef";
         for (path, called) in [
             ("/s/stacks/shop/current.json".to_owned(), "current.json"),
@@ -94,7 +95,7 @@ mod tests {
                 format!("/s/stacks/shop/revisions/{id}.tmp"),
                 "revisions.tmp",
             ),
-            (format!("/s/work/{id}"), "work"),
+            (format!("/s/{WORK}/{id}"), WORK),
         ] {
             assert_eq!(name(Path::new(&path)), called);
         }
