@@ -1,5 +1,6 @@
 //! What each verb does: the order of steps, over the seams to the fleet, the links and the screen.
 
+mod ask;
 mod attach;
 mod audit;
 mod cancel;
