@@ -68,28 +68,9 @@ mod tests {
 
     fn container(started_at_millis: u64) -> Container {
         Container {
-            id: "1".to_owned(),
             name: "opq-web-1".to_owned(),
-            service: "web".parse().unwrap(),
-            number: 1,
-            one_off: false,
-            state: ContainerState::Running,
-            health: Health::Healthy,
-            health_output: String::new(),
-            health_at_millis: 0,
-            check: None,
-            exit_code: 0,
-            restarts: 0,
-            image: String::new(),
-            image_id: String::new(),
-            config_hash: String::new(),
-            working_dir: String::new(),
-            config_files: Vec::new(),
-            env_files: Vec::new(),
-            replaces: None,
             started_at_millis,
-            ports: Vec::new(),
-            addresses: Vec::new(),
+            ..crate::testing::container("web")
         }
     }
 

@@ -6,8 +6,8 @@ use proto::check::Finding;
 use proto::event::{Outcome, State};
 use proto::id::HostName;
 use serde_json::json;
-use tokio::runtime::{Builder, Runtime};
 
+use crate::deeds::life;
 use crate::world::{Bundle, DB, WEB, World, end, entered, id, name, until};
 
 fn two(web: &str) -> Bundle {
@@ -84,15 +84,6 @@ async fn an_engine_that_is_down_is_all_that_is_named() {
         finding.mend.contains("systemctl start docker"),
         "{finding:?}"
     );
-}
-
-/// One agent's lifetime: dropping it kills its tasks where they are.
-fn life() -> Runtime {
-    Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
 }
 
 #[test]

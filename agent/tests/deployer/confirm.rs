@@ -6,8 +6,8 @@ use agent::journal::Watcher;
 use proto::event::{EventKind, Outcome, State};
 use proto::fault::FaultKind;
 use serde_json::json;
-use tokio::runtime::{Builder, Runtime};
 
+use crate::deeds::life;
 use crate::world::{Bundle, WEB, World, end, entered, id, name, until};
 
 const WITHIN: Duration = Duration::from_secs(120);
@@ -152,15 +152,6 @@ async fn nobody_may_hold_a_stack_for_longer_than_a_day() {
     };
     let fault = world.deployer.deploy(submission).unwrap_err();
     assert_eq!(fault.kind, FaultKind::InvalidRequest);
-}
-
-/// One agent's lifetime: dropping it kills its tasks where they are.
-fn life() -> Runtime {
-    Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
 }
 
 #[test]

@@ -17,20 +17,11 @@ use proto::id::{DeployId, RevisionId};
 use proto::plan::Scope;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
 
 use crate::adopt::{stack, start_by_hand};
+use crate::deeds::life;
 use crate::hooks::{hook, saving};
 use crate::world::{Bundle, DB, End, WEB, World, end, name, submission};
-
-/// One agent's lifetime.
-fn life() -> Runtime {
-    Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
 
 /// The host as a crash would leave it.
 struct Copy {

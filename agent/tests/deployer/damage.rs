@@ -4,17 +4,9 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proto::event::Outcome;
-use tokio::runtime::{Builder, Runtime};
 
+use crate::deeds::life;
 use crate::world::{Bundle, World, id, name};
-
-fn life() -> Runtime {
-    Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
 
 /// Two stacks, the first with a history.
 fn host() -> World {

@@ -4,18 +4,9 @@ use agent::engine::scripted::{Method, Trouble};
 use proto::event::{EventKind, Outcome, State};
 use proto::plan::Plan;
 use serde_json::json;
-use tokio::runtime::{Builder, Runtime};
 
+use crate::deeds::life;
 use crate::world::{Bundle, World, ended, id, name, until};
-
-/// One agent's lifetime: dropping it kills its tasks where they are.
-fn life() -> Runtime {
-    Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
 
 /// A host where the first deploy committed and the second was killed in its pull.
 fn killed() -> (World, Plan, Vec<proto::event::Event>) {
