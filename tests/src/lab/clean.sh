@@ -26,14 +26,15 @@ done
 
 bridge=$(cat "$run/bridge" 2>/dev/null)
 if [ -n "$bridge" ]; then
+  for group in "/sys/fs/cgroup/longshore-$bridge" /sys/fs/cgroup/*/"longshore-$bridge"; do
+    [ -d "$group" ] && find "$group" -depth -type d -exec rmdir {} +
+  done
+  # Last: with its bridge gone another run may take the same number, and groups of the same name.
   ip -o link show master "$bridge" 2>/dev/null | while read -r _ link _; do
     link=${link%%@*}
     ip link delete "${link%:}" 2>/dev/null
   done
   ip link delete "$bridge" 2>/dev/null
-  for group in "/sys/fs/cgroup/longshore-$bridge" /sys/fs/cgroup/*/"longshore-$bridge"; do
-    [ -d "$group" ] && find "$group" -depth -type d -exec rmdir {} +
-  done
 fi
 # The host's mounts went with its namespace; if one is still going, its folder is busy for a moment.
 for _ in $(seq 100); do rm -rf --one-file-system "$run" 2>/dev/null && break; sleep 0.05; done

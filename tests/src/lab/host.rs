@@ -205,7 +205,15 @@ impl Host {
 }
 
 impl Drop for Host {
+    #[expect(
+        clippy::print_stderr,
+        reason = "shown with the test that failed, whose panic this is a part of"
+    )]
     fn drop(&mut self) {
+        // What failed may have failed in the engine, and its log goes with the host.
+        if std::thread::panicking() {
+            eprintln!("host {}, its engine:\n{}", self.name, self.docker_log());
+        }
         let _ended = self.power_off();
         // The link and the rest of the run's leavings go with the run; the data is big, so it goes now.
         let _left = fs::remove_dir_all(self.folder());

@@ -65,9 +65,16 @@ impl Host {
     }
 
     fn with_docker_log(&self, error: &LabError) -> LabError {
-        let log = self
-            .sh("tail -n 20 /var/log/dockerd.log /var/log/containerd.log")
-            .unwrap_or_default();
-        LabError::Other(format!("host {}: {error}\n{log}", self.name()))
+        LabError::Other(format!(
+            "host {}: {error}\n{}",
+            self.name(),
+            self.docker_log()
+        ))
+    }
+
+    /// The end of what the engine has logged; nothing while the power is off.
+    pub(super) fn docker_log(&self) -> String {
+        self.sh("tail -n 20 /var/log/dockerd.log /var/log/containerd.log")
+            .unwrap_or_default()
     }
 }
