@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use super::command::tool;
 use super::error::{During, LabError, Result};
+use super::namespace;
 use super::net::Net;
-use super::{namespace, wait};
 
 /// The one script that clears a run up: at the end, after the owner's death, and for what an earlier machine
 /// crash left.
@@ -147,10 +147,8 @@ fn sweep(runs: &Path) -> Result<()> {
             .open(folder.join("owner"));
         if owner.is_ok_and(|owner| owner.try_lock().is_ok()) {
             let mut cleaner = watch(&folder, Stdio::null())?;
-            let what = format!("clearing up {}", folder.display());
-            let _status = wait::until(&what, std::time::Duration::from_secs(30), || {
-                cleaner.try_wait().ok().flatten()
-            })?;
+            // Nobody waits for it: a big run takes its time on a busy machine, and its number is not free before.
+            std::thread::spawn(move || cleaner.wait());
         }
     }
     Ok(())
