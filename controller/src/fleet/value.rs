@@ -17,7 +17,7 @@ pub type Env = BTreeMap<VarName, ValueSpec>;
 pub enum ValueSource {
     /// Written in `fleet.toml`.
     Text(String),
-    /// The content of a file.
+    /// The content of a file, without one newline at its end.
     File(PathBuf),
     /// What a program prints, without one newline at its end.
     Command(Vec<String>),
@@ -34,6 +34,16 @@ pub struct ValueSpec {
     pub secret: bool,
     /// The line of `fleet.toml` that says so.
     pub line: usize,
+}
+
+/// A value as a file or a program gives it, less one newline at its end, `\n` or `\r\n`: editors and programs end
+/// their last line with one that nobody means as part of a password.
+#[must_use]
+pub fn without_newline(text: &str) -> &str {
+    match text.strip_suffix('\n') {
+        Some(line) => line.strip_suffix('\r').unwrap_or(line),
+        None => text,
+    }
 }
 
 /// Reads a table of values.

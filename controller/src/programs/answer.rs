@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use proto::limits::VALUE_BYTES;
 use zeroize::Zeroizing;
 
+use crate::fleet::value::without_newline;
 use crate::process::ProcessError;
 
 /// Why a program gave no value. Never shows what it printed.
@@ -39,10 +40,7 @@ pub(super) fn read(
         return Err(status.code().map_or_else(signal, NoAnswer::Code));
     }
     let text = str::from_utf8(stdout).map_err(|_| NoAnswer::Unfit("is not UTF-8 text"))?;
-    let text = match text.strip_suffix('\n') {
-        Some(line) => line.strip_suffix('\r').unwrap_or(line),
-        None => text,
-    };
+    let text = without_newline(text);
     if text.is_empty() {
         return Err(NoAnswer::Empty);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use proto::fault::Fault;
+use proto::limits::VALUE_BYTES;
 
 use super::*;
 use crate::fleet::Fleet;
@@ -163,7 +164,7 @@ fn the_nearest_source_of_a_value_wins() {
 }
 
 #[test]
-fn a_file_is_taken_to_the_byte_and_is_secret() {
+fn a_file_is_taken_to_its_last_line_and_is_secret() {
     let stack = "[stacks.opq.env]\nJSON = { file = \"secret.json\" }\nOPEN = { file = \"secret.json\", secret = false }";
     let text = "{\n  \"a\": \"$b\"\n}\n";
     let place = Place::new(
@@ -171,9 +172,35 @@ fn a_file_is_taken_to_the_byte_and_is_secret() {
         &[("secret.json", text), ("opq/compose.yaml", COMPOSE)],
     );
     let layout = place.layout();
+    let text = "{\n  \"a\": \"$b\"\n}";
     assert_eq!(value(&layout, "JSON"), (text, true));
     assert_eq!(value(&layout, "OPEN"), (text, false));
     assert!(!format!("{:?}", layout.values[0]).contains('$'));
+}
+
+#[test]
+fn the_newline_that_an_editor_leaves_is_no_part_of_a_password() {
+    let longest = "x".repeat(VALUE_BYTES);
+    let cases = [
+        ("hunter22", "hunter22"),
+        ("hunter22\n", "hunter22"),
+        ("hunter22\r\n", "hunter22"),
+        // Only one: whoever means a newline writes it twice.
+        ("hunter22\n\n", "hunter22\n"),
+        ("hunter22 \n", "hunter22 "),
+        ("hunter22\r", "hunter22\r"),
+        ("one\r\ntwo\r\n", "one\r\ntwo"),
+        ("\n", ""),
+        ("", ""),
+        (&format!("{longest}\n"), &longest),
+        (&format!("{longest}\r\n"), &longest),
+    ];
+    for (content, wanted) in cases {
+        let stack = "[stacks.opq.env]\nDB = { file = \"password\" }";
+        let files = [("password", content), ("opq/compose.yaml", COMPOSE)];
+        let layout = Place::new(stack, &files).layout();
+        assert!(value(&layout, "DB").0 == wanted, "{} bytes", content.len());
+    }
 }
 
 #[test]

@@ -9,9 +9,12 @@ use proto::limits::{VALUE_BYTES, VALUES_BYTES};
 use proto::stack::{InvalidValue, Value, VarName};
 
 use super::{Outside, open_regular};
-use crate::fleet::value::{Env, ValueSource, ValueSpec};
+use crate::fleet::value::{Env, ValueSource, ValueSpec, without_newline};
 use crate::fleet::{FILE_NAME, Stack};
 use crate::shell::Shell;
+
+/// A value and the newline behind it.
+const MOST_READ: u64 = VALUE_BYTES as u64 + 2;
 
 /// Why a value cannot be had. Never shows one.
 #[derive(Debug, thiserror::Error)]
@@ -196,19 +199,22 @@ enum Content {
     TooLong(u64),
 }
 
-/// The file's bytes as they are, a final newline included: what the file says is what is passed on.
+/// The file's text as it is, but for the newline that an editor puts behind the last line.
 fn read_value(path: &Path) -> io::Result<Content> {
     let file = open_regular(path)?;
     let size = file.metadata()?.len();
     let mut bytes = Vec::new();
-    file.take(VALUE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > VALUE_BYTES {
-        return Ok(Content::TooLong(size.max(bytes.len() as u64)));
+    file.take(MOST_READ + 1).read_to_end(&mut bytes)?;
+    let read = bytes.len() as u64;
+    if read > MOST_READ {
+        return Ok(Content::TooLong(size.max(read)));
     }
-    let not_text = |_| io::Error::other("it is not UTF-8 text");
-    String::from_utf8(bytes)
-        .map(Content::Text)
-        .map_err(not_text)
+    let text = str::from_utf8(&bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))?;
+    let text = without_newline(text);
+    if text.len() > VALUE_BYTES {
+        return Ok(Content::TooLong(read));
+    }
+    Ok(Content::Text(text.to_owned()))
 }
 
 fn check_size(stack: &Stack, values: &[Value]) -> Result<(), ValueError> {
