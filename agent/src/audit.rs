@@ -1,5 +1,5 @@
-//! The host's own record of every changing call: appended, flushed before the call is answered, each entry bound to
-//! the one before it. While it cannot be written, nothing may be changed.
+//! The host's own record of every call that changes something or takes a backup away: appended, flushed before the
+//! call is answered, each entry bound to the one before it. While it cannot be written, no such call is let in.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -150,7 +150,8 @@ impl Inner {
 }
 
 fn unwritten(error: FileError) -> Fault {
-    let what = "the audit record cannot be written, and without it nothing may be changed";
+    let what =
+        "the audit record cannot be written, and without it nothing may be changed or taken away";
     let Fault {
         what: cause,
         causes,

@@ -18,7 +18,6 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Audit;
 use crate::deploy::{self, Confirmation, Job, Work};
 use crate::engine::Engine;
-use crate::files::FileError;
 use crate::journal::{Journal, Watcher};
 use crate::redact::Redactor;
 use crate::stage::Session;
@@ -32,6 +31,7 @@ mod history;
 mod recover;
 mod request;
 mod retention;
+mod saved;
 mod submit;
 mod surroundings;
 mod sweep;
@@ -269,25 +269,6 @@ impl Deployer {
             &self.store.deploy_folder(deploy),
             Redactor::default(),
         )?)
-    }
-
-    /// What a hook of a deploy has printed, where that was kept for its operator.
-    ///
-    /// # Errors
-    /// When there is no such file, or not any more.
-    pub fn saved(&self, deploy: &DeployId, hook: u32) -> Result<std::fs::File, Fault> {
-        let path = deploy::saved_file(&self.store.deploy_folder(deploy), hook);
-        match std::fs::File::open(&path) {
-            Ok(file) => Ok(file),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let what = format!(
-                    "what hook {hook} of deploy {} printed is not kept here, or not any more",
-                    deploy.short()
-                );
-                Err(Fault::new(FaultKind::UnknownName, what))
-            }
-            Err(error) => Err(FileError::new("open", &path, error).into()),
-        }
     }
 
     /// Asks a deploy to stop; answers whether it was still running.

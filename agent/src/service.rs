@@ -384,12 +384,13 @@ impl Agent for AgentService {
         &self,
         request: Request<wire::SavedRequest>,
     ) -> Result<Response<Self::SavedStream>, Status> {
+        let caller = caller(&request)?;
         let wire::SavedRequest {
             deploy,
             hook,
             offset,
         } = request.into_inner();
-        let file = self.deployer.saved(&parse(&deploy)?, hook);
+        let file = self.deployer.saved(&parse(&deploy)?, hook, &caller);
         let file = tokio::fs::File::from_std(file.map_err(refuse)?);
         let chunks = saved::chunks(file, offset).await?;
         Ok(Response::new(self.until_stopped(chunks)))

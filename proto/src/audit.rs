@@ -1,4 +1,4 @@
-//! The audit record of a host: who asked for which change, what was answered, and how it ended.
+//! The audit record of a host: who asked for which change or backup, what was answered, and how it ended.
 
 use std::fmt;
 use std::str::FromStr;
@@ -39,7 +39,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum Fact {
-    /// A changing call, written before it was answered.
+    /// A call that changes something or takes a backup away, written before it was answered.
     Called(Called),
     /// A deploy, a rollback or a removal has ended.
     Ended(Ended),
@@ -65,7 +65,7 @@ pub enum Fact {
     Other,
 }
 
-/// A changing call.
+/// A call that leaves an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
     /// Who.
@@ -86,7 +86,7 @@ pub struct Called {
     pub decision: Decision,
 }
 
-/// What a changing call was answered.
+/// What a call was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {

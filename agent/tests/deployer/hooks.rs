@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent::audit::Caller;
 use agent::deployer::Submission;
 use agent::engine::scripted::{Answer, Method, Trouble};
 use agent::journal::Watcher;
@@ -80,6 +81,10 @@ async fn outcomes(world: &World, number: u8) -> Vec<(u32, Outcome)> {
         _ => None,
     });
     ends.collect()
+}
+
+fn ana() -> Caller {
+    "ana".parse().unwrap()
 }
 
 async fn saved(world: &World, number: u8) -> Saved {
@@ -232,7 +237,7 @@ async fn what_is_kept_is_kept_as_it_came_and_is_no_event() {
     } = saved.names;
     assert_eq!((project.as_str(), time.len()), ("shop", 16));
     assert_eq!((image.len(), revision.len()), (12, 12));
-    let mut file = world.deployer.saved(&id(2), 0).unwrap();
+    let mut file = world.deployer.saved(&id(2), 0, &ana()).unwrap();
     let mut content = Vec::new();
     std::io::Read::read_to_end(&mut file, &mut content).unwrap();
     assert_eq!(content, dump.out);
@@ -244,8 +249,8 @@ async fn what_is_kept_is_kept_as_it_came_and_is_no_event() {
         _ => None,
     });
     assert_eq!(lines.collect::<Vec<_>>(), ["dumping"]);
-    assert!(world.deployer.saved(&id(2), 1).is_err());
-    assert!(world.deployer.saved(&id(1), 0).is_err());
+    assert!(world.deployer.saved(&id(2), 1, &ana()).is_err());
+    assert!(world.deployer.saved(&id(1), 0, &ana()).is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +269,7 @@ async fn what_is_kept_on_the_host_lies_where_the_stack_says() {
         file.display().to_string()
     );
     assert_eq!(std::fs::read_to_string(file).unwrap(), "dump");
-    assert!(world.deployer.saved(&id(2), 0).is_err());
+    assert!(world.deployer.saved(&id(2), 0, &ana()).is_err());
 }
 
 #[tokio::test(start_paused = true)]

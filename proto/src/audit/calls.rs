@@ -1,4 +1,5 @@
-//! Which RPCs change something and are therefore recorded: one table for every RPC, beside that of the roles.
+//! Which RPCs change something, or hand out what a stack holds, and are therefore recorded: one table for every RPC,
+//! beside that of the roles.
 
 /// When a call is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +8,7 @@ pub enum When {
     Called,
     /// Once it has brought something new onto the host, and when it is refused at the door.
     Kept,
-    /// Never: it reads.
+    /// Never: it reads, and what it shows holds no secret that longshore knows of.
     Never,
 }
 
@@ -20,7 +21,8 @@ const CALLS: &[(&str, When)] = &[
     ("Watch", When::Never),
     ("Cancel", When::Called),
     ("Confirm", When::Called),
-    ("Saved", When::Never),
+    // A backup is all of a database: who took it away is asked as often as who changed it.
+    ("Saved", When::Called),
     ("Status", When::Never),
     ("Check", When::Never),
     ("Logs", When::Never),

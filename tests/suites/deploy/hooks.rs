@@ -86,6 +86,16 @@ fn a_backup_lies_on_the_workstation_with_its_arguments_unharmed() {
     assert!(attach().done().contains("it was here before"));
     let [theirs] = files(&other.path().join("backups")).try_into().unwrap();
     assert_eq!(fs::read_to_string(theirs).unwrap(), BACKED_UP);
+
+    // Each time that it left the host is on record there.
+    let told = case
+        .controller(&["audit", "emilia", "-n", "all", "-o", "json"])
+        .out;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let taken = told[0]["entries"].as_array().unwrap().iter();
+    let taken = taken.filter(|it| it["verb"] == "Saved" && it["stack"] == "hooks-backup");
+    let by: Vec<_> = taken.map(|it| (&it["operator"], &it["decision"])).collect();
+    assert_eq!(by, [(&"ana".into(), &"let_in".into()); 2]);
 }
 
 #[test]

@@ -342,6 +342,52 @@ async fn every_changing_call_leaves_exactly_one_entry_and_reading_none() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_a_backup_away_is_on_record_before_its_first_byte() {
+    let host = Host::new();
+    let plan = host.plan().await;
+    let mut client = host.client(Role::Deployer);
+    client.deploy(deploy(&id("1"), plan)).await.unwrap();
+    host.ended(&id("1")).await;
+    let folder = host.store.deploy_folder(&id("1").parse().unwrap());
+    std::fs::write(crate::deploy::saved_file(&folder, 0), "dump").unwrap();
+    let wanted = |hook, offset| SavedRequest {
+        deploy: id("1"),
+        hook,
+        offset,
+    };
+    let before = host.calls().len();
+    let mut chunks = client.saved(wanted(0, 0)).await.unwrap().into_inner();
+    let last = host.last();
+    assert_eq!(
+        (last.verb.as_str(), last.decision),
+        ("Saved", Decision::LetIn)
+    );
+    assert_eq!(last.asked, "what hook 0 has saved");
+    assert_eq!(last.stack, Some("opq".parse().unwrap()));
+    assert_eq!(last.deploy, Some(id("1").parse().unwrap()));
+    let chunk = chunks.message().await.unwrap().unwrap();
+    assert_eq!(chunk.data, b"dump");
+
+    client.saved(wanted(0, 2)).await.unwrap();
+    client.saved(wanted(1, 0)).await.unwrap_err();
+    let mut viewer = host.client(Role::Viewer);
+    viewer.saved(wanted(0, 0)).await.unwrap_err();
+    let refused = Decision::Refused;
+    let told = host.calls().split_off(before);
+    let told: Vec<_> = told.iter().map(|it| (it.role, it.decision)).collect();
+    let expected = [
+        (Role::Deployer, Decision::LetIn),
+        (Role::Deployer, Decision::LetIn),
+        (Role::Deployer, refused(FaultKind::UnknownName)),
+        (Role::Viewer, refused(FaultKind::Denied)),
+    ];
+    assert_eq!(told, expected);
+
+    host.store.audit().fill_the_disk(true);
+    client.saved(wanted(0, 0)).await.unwrap_err();
+}
+
 #[tokio::test]
 async fn who_may_not_is_in_the_record_and_not_in_the_way() {
     let host = Host::new();
