@@ -16,6 +16,8 @@ mod argv;
 #[cfg(feature = "test-util")]
 pub mod intake;
 pub(super) mod paths;
+#[cfg(test)]
+mod tests;
 mod version;
 mod words;
 

@@ -88,6 +88,9 @@ impl Docker {
     pub(super) async fn facts(&self) -> Result<EngineFacts, EngineError> {
         let version = self.api.version().await;
         let version = version.map_err(|refusal| refusal.into_error("docker version"))?;
+        if version::too_old(&version.api_version) {
+            return Err(EngineError::EngineTooOld(version.version));
+        }
         Ok(EngineFacts {
             version: version.version,
             os: version.os,

@@ -4,18 +4,27 @@ use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 
+/// What to do about a Compose that is missing or too old.
+const COMPOSE_WANTED: &str = "install the Compose plugin on the host, 2.26 or newer: docker-compose-plugin from Docker's packages, or docker-compose of Debian 13";
+
 /// A failure of Docker or Compose.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
     /// The engine's socket does not answer.
     #[error("the Docker engine does not answer: {0}")]
     Down(String),
+    /// An engine that longshore cannot drive.
+    #[error("Docker {0} is too old")]
+    EngineTooOld(String),
     /// No Compose plugin.
     #[error("Docker Compose is not installed")]
     ComposeMissing,
     /// A Compose that longshore cannot drive.
     #[error("Docker Compose {0} is too old")]
     ComposeTooOld(String),
+    /// What stands where Compose should does not say which Compose it is.
+    #[error("docker compose version: unreadable answer {0:?}")]
+    ComposeUnclear(String),
     /// Compose rejected the project's files.
     #[error("the Compose files do not resolve")]
     Config {
@@ -88,11 +97,14 @@ impl From<EngineError> for Fault {
         match error {
             EngineError::Down(_) => fault(FaultKind::Engine)
                 .hint("is Docker running? on the host: systemctl status docker"),
-            EngineError::ComposeMissing => fault(FaultKind::Engine).hint(
-                "install the Compose v2 plugin: docker-compose-plugin, or Debian's docker-compose",
-            ),
-            EngineError::ComposeTooOld(_) => {
-                fault(FaultKind::Engine).hint("longshore needs Docker Compose 2.26 or newer")
+            EngineError::EngineTooOld(_) => {
+                fault(FaultKind::Engine).hint("longshore needs Docker 20.10 or newer on the host")
+            }
+            EngineError::ComposeMissing => fault(FaultKind::Engine)
+                .hint(COMPOSE_WANTED)
+                .hint("a docker-compose 1.x, in /usr/bin, is another program and is not used"),
+            EngineError::ComposeTooOld(_) | EngineError::ComposeUnclear(_) => {
+                fault(FaultKind::Engine).hint(COMPOSE_WANTED)
             }
             EngineError::Config { output } => fault(FaultKind::InvalidStack).output(output),
             EngineError::Compose { output, .. } => fault(FaultKind::Failed).output(output),

@@ -88,7 +88,7 @@ pub(super) fn compose_words(bytes: &[u8]) {
             check_error(&error);
             assert!(matches!(
                 error,
-                EngineError::ComposeTooOld(_) | EngineError::Local { .. }
+                EngineError::ComposeTooOld(_) | EngineError::ComposeUnclear(_)
             ));
         }
     }

@@ -7,18 +7,17 @@ const OLDEST: (u32, u32) = (2, 26);
 
 /// What `version --short` said, without a leading `v`, when it is new enough.
 pub(super) fn usable(output: &str) -> Result<String, EngineError> {
-    let text = output.split_whitespace().next().unwrap_or_default();
-    let text = text.trim_end_matches(',');
-    let text = text.strip_prefix('v').unwrap_or(text);
-    match numbers(text) {
-        Some(version) if version >= OLDEST => Ok(text.to_owned()),
-        Some(_) => Err(EngineError::ComposeTooOld(text.to_owned())),
-        None => Err(super::local(
-            "docker compose version",
-            format!(
-                "unreadable answer {:?}",
-                text.chars().take(80).collect::<String>()
-            ),
+    // Some say it in a sentence whatever they are asked.
+    let words = output.split_whitespace().map(|word| {
+        let word = word.trim_end_matches(',');
+        word.strip_prefix('v').unwrap_or(word)
+    });
+    let mut versions = words.filter_map(|word| numbers(word).map(|version| (word, version)));
+    match versions.next() {
+        Some((text, version)) if version >= OLDEST => Ok(text.to_owned()),
+        Some((text, _)) => Err(EngineError::ComposeTooOld(text.to_owned())),
+        None => Err(EngineError::ComposeUnclear(
+            output.trim().chars().take(80).collect(),
         )),
     }
 }
@@ -42,6 +41,7 @@ mod tests {
             ("v2.26.0\n", "2.26.0"),
             ("2.27.0-desktop.2\n", "2.27.0-desktop.2"),
             ("2.40.3+ds1-0ubuntu1\n", "2.40.3+ds1-0ubuntu1"),
+            ("Docker Compose version v2.40.3\n", "2.40.3"),
             ("5.0.0\n", "5.0.0"),
             ("v5.5.0", "5.5.0"),
         ] {
@@ -54,6 +54,7 @@ mod tests {
         for (output, version) in [
             ("1.29.2\n", "1.29.2"),
             ("1.29.2, build unknown\n", "1.29.2"),
+            ("docker-compose version 1.29.2, build 5becea4c\n", "1.29.2"),
             ("2.25.0\n", "2.25.0"),
             ("2.2.3", "2.2.3"),
         ] {
@@ -68,7 +69,10 @@ mod tests {
     #[test]
     fn nonsense_is_not_a_version() {
         for output in ["", "dev", "2", "two.point", "99999999999.1"] {
-            assert!(matches!(usable(output), Err(EngineError::Local { .. })));
+            assert!(matches!(
+                usable(output),
+                Err(EngineError::ComposeUnclear(_))
+            ));
         }
     }
 

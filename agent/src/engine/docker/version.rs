@@ -3,6 +3,14 @@
 /// What this code was written against. Engine 25 was the first to speak it; engine 29 speaks nothing older.
 const WANTED: (u32, u32) = (1, 44);
 
+/// Docker 20.10. Before it, platforms and logs are told in other shapes.
+const OLDEST: (u32, u32) = (1, 41);
+
+/// Whether an engine speaks only what was before us. One that is unclear about itself is given a try.
+pub(super) fn too_old(newest: &str) -> bool {
+    numbers(newest).is_some_and(|newest| newest < OLDEST)
+}
+
 /// Ours, moved into what the engine speaks; an engine that is unclear about itself gets ours.
 pub(super) fn choose(oldest: &str, newest: &str) -> String {
     let oldest = numbers(oldest).unwrap_or((0, 0));
