@@ -155,6 +155,16 @@ pub struct LocalImage {
     pub digests: Vec<String>,
 }
 
+impl LocalImage {
+    /// Whether it is what a registry has under this `sha256:…`.
+    #[must_use]
+    pub fn has_digest(&self, digest: &str) -> bool {
+        // Some engines name an image by the digest of its manifest.
+        let mut known = self.digests.iter().filter_map(|name| name.split_once('@'));
+        self.id == digest || known.any(|(_, known)| known == digest)
+    }
+}
+
 /// What a registry says a name means now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteImage {

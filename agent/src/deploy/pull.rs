@@ -11,7 +11,7 @@ use proto::registry::{RegistryAuth, registry_of};
 use tokio::sync::mpsc;
 
 use super::{Job, Stopped};
-use crate::engine::{LayerProgress, LocalImage, Pull};
+use crate::engine::{EngineError, LayerProgress, LocalImage, Pull};
 use crate::store::{ImagePin, Stage};
 
 /// Images fetched at once: the engine itself fetches three layers of each.
@@ -20,6 +20,16 @@ const AT_ONCE: usize = 3;
 const PROGRESS_QUEUE: usize = 64;
 /// One image may take this long.
 const DEADLINE: Duration = Duration::from_secs(60 * 60);
+/// What a registry that limits how often it is asked is left alone for, one after the other. It says itself how long
+/// (`Retry-After`), but the engine does not hand that on, and to ask past the engine would be to ask once more.
+const PAUSES: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
 
 pub(super) async fn pull(
     job: &Job,
@@ -79,6 +89,33 @@ async fn present(job: &Job, image: &ImagePlan) -> Result<LocalImage, Stopped> {
     })
 }
 
+/// Pulls, and again where the registry only wants to be asked less often: nothing else that fails here goes well
+/// by being repeated, and a refused login that is repeated gets locked.
+pub(super) async fn patiently(
+    job: &Job,
+    pull: &Pull,
+    progress: mpsc::Sender<LayerProgress>,
+) -> Result<LocalImage, EngineError> {
+    for pause in PAUSES {
+        let pulled = job
+            .engine
+            .pull(pull, progress.clone(), job.cancel.clone())
+            .await;
+        match pulled {
+            Err(error) if error.is_limited() => {
+                let seconds = pause.as_secs();
+                job.warn(format!("{error}; it is asked for again in {seconds} s"));
+            }
+            other => return other,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = job.cancel.cancelled() => return Err(EngineError::Cancelled),
+        }
+    }
+    job.engine.pull(pull, progress, job.cancel.clone()).await
+}
+
 async fn fetch(
     job: &Job,
     image: &ImagePlan,
@@ -110,10 +147,7 @@ async fn fetch(
             });
         }
     };
-    let fetch = tokio::time::timeout(
-        DEADLINE,
-        job.engine.pull(&pull, progress, job.cancel.clone()),
-    );
+    let fetch = tokio::time::timeout(DEADLINE, patiently(job, &pull, progress));
     let (result, ()) = tokio::join!(fetch, copy);
     let result = match result {
         Ok(result) => result.map_err(Stopped::from),

@@ -9,7 +9,7 @@ use proto::id::{RevisionId, ServiceName};
 use tokio::sync::mpsc;
 
 use super::up::{Anew, up};
-use super::{Job, Stopped, layout, tidy};
+use super::{Job, Stopped, layout, pull, tidy};
 use crate::deployer::on_disk;
 use crate::engine::{Container, EngineError, Pull};
 use crate::planner::differing;
@@ -123,7 +123,7 @@ async fn refetch(
     job.warn(format!("{cause}; it is fetched again as {digest}"));
     // Nobody looks at its progress: it is dropped.
     let (progress, _) = mpsc::channel(1);
-    let fetch = job.engine.pull(&pull, progress, job.cancel.clone());
+    let fetch = pull::patiently(job, &pull, progress);
     let why = match tokio::time::timeout(REFETCH_DEADLINE, fetch).await {
         Ok(Ok(image)) if image.id == pin.id => return Ok(()),
         Ok(Ok(_)) => "its registry has another image under that digest".to_owned(),

@@ -1,6 +1,7 @@
 //! Gathers what a plan or a status is made from: records, containers, images here and in their registries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use proto::fault::{Fault, FaultKind};
@@ -16,6 +17,9 @@ use super::surroundings;
 use crate::engine::{Container, Engine, LocalImage, RemoteImage};
 use crate::planner::{self, ImageFacts, Inputs};
 use crate::store::{Applied, Revision, Stage, Store};
+
+/// What a registry that limits how often it is asked is left alone for, within the time that a plan has.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 /// What a plan is made with.
 pub(super) struct Facts<'a> {
@@ -199,9 +203,22 @@ async fn remote_image(
 ) -> Result<RemoteImage, Fault> {
     let registry = registry_of(name);
     let auth = auth_of(name, auths);
-    match tokio::time::timeout(RESOLVE_TIMEOUT, engine.remote_image(name, here, auth)).await {
-        Ok(answer) => answer.map_err(Fault::from),
-        Err(_) => Err(Fault::new(
+    let mut limited = None;
+    let asked = async {
+        for pause in PAUSES {
+            match engine.remote_image(name, here, auth).await {
+                Err(error) if error.is_limited() => limited = Some(error),
+                other => return other,
+            }
+            tokio::time::sleep(pause).await;
+        }
+        engine.remote_image(name, here, auth).await
+    };
+    let answer = tokio::time::timeout(RESOLVE_TIMEOUT, asked).await;
+    match (answer, limited) {
+        (Ok(answer), _) => answer.map_err(Fault::from),
+        (Err(_), Some(limited)) => Err(limited.into()),
+        (Err(_), None) => Err(Fault::new(
             FaultKind::Failed,
             format!(
                 "registry {registry} did not answer within {} s",

@@ -58,6 +58,8 @@ pub enum EngineError {
         message: String,
         /// What to do, where it is known.
         hint: Option<String>,
+        /// Whether the registry only wants to be asked less often: the same may go well later.
+        limited: bool,
     },
     /// The image exists, for other platforms.
     #[error("image {image} has no {wanted} variant")]
@@ -88,6 +90,13 @@ pub enum EngineError {
         /// Why it failed.
         message: String,
     },
+}
+
+impl EngineError {
+    /// Whether a registry only wants to be asked less often.
+    pub(crate) fn is_limited(&self) -> bool {
+        matches!(self, Self::Image { limited: true, .. })
+    }
 }
 
 impl From<EngineError> for Fault {

@@ -26,7 +26,7 @@ impl ImageFacts {
     pub fn wanted(&self) -> Option<&RemoteImage> {
         let remote = self.remote.as_ref().ok()?;
         let local = self.local.as_ref();
-        let here = local.is_some_and(|local| has_digest(local, &remote.digest));
+        let here = local.is_some_and(|local| local.has_digest(&remote.digest));
         (!here).then_some(remote)
     }
 }
@@ -95,14 +95,6 @@ fn runs_now(inputs: &Inputs<'_>, services: &[ServiceName]) -> Option<String> {
 
 fn digest_of(name: &str) -> Option<String> {
     name.split_once('@').map(|(_, digest)| digest.to_owned())
-}
-
-fn has_digest(local: &LocalImage, digest: &str) -> bool {
-    local.id == digest
-        || local
-            .digests
-            .iter()
-            .any(|name| digest_of(name).as_deref() == Some(digest))
 }
 
 /// Proves that there is a variant for this host before anything is stopped.

@@ -20,6 +20,7 @@ fn refused_pull() -> EngineError {
         image: "r/web:2".to_owned(),
         message: "the registry is on fire".to_owned(),
         hint: None,
+        limited: false,
     }
 }
 

@@ -21,6 +21,7 @@ mod part;
 mod power;
 mod preview;
 mod probes;
+mod registry;
 mod restart;
 mod secrets;
 mod simulation;

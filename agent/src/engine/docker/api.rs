@@ -62,9 +62,11 @@ impl Refusal {
         match self {
             Self::Down(why) => EngineError::Down(why),
             Self::TimedOut(after) => EngineError::TimedOut { what, after },
-            Self::Status(_, message) | Self::Malformed(message) => {
-                EngineError::Api { what, message }
-            }
+            Self::Status(_, message) => EngineError::Api { what, message },
+            Self::Malformed(why) => EngineError::Api {
+                what,
+                message: format!("the engine's answer cannot be read: {why}"),
+            },
         }
     }
 

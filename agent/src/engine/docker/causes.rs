@@ -16,11 +16,22 @@ pub(super) fn is_platform(message: &str) -> bool {
     .any(|known| message.contains(known))
 }
 
+/// Whether the engine ran out of room for it.
+pub(super) fn is_full(message: &str) -> bool {
+    let lower = message.to_lowercase();
+    ["no space left on device", "disk quota exceeded"]
+        .iter()
+        .any(|known| lower.contains(known))
+}
+
 /// What the engine's words come down to. `code` is 0 for an error inside a good answer.
 pub(super) fn explain(reference: &str, code: u16, words: &str) -> EngineError {
     let registry = registry_of(reference);
     let lower = words.to_lowercase();
-    let known = CAUSES.iter().find(|cause| cause.applies(code, &lower));
+    let known = CAUSES
+        .iter()
+        .find(|cause| cause.applies(code, &lower))
+        .copied();
     let mut message = match known {
         Some(cause) => format!("{}: ", cause.says.replace("{registry}", registry)),
         None => String::new(),
@@ -33,6 +44,21 @@ pub(super) fn explain(reference: &str, code: u16, words: &str) -> EngineError {
         image: reference.to_owned(),
         message,
         hint: hint.map(|hint| hint.replace("{registry}", registry)),
+        limited: known.is_some_and(|cause| std::ptr::eq(cause, &LIMITED)),
+    }
+}
+
+/// The same for a disk that is full. The engine names a file, often one of the image; people need the folder.
+pub(super) fn full(reference: &str, folder: &str, words: &str) -> EngineError {
+    let words: String = words.chars().take(500).collect();
+    EngineError::Image {
+        image: reference.to_owned(),
+        message: format!("the host's disk is full, where Docker keeps images ({folder}): {words}"),
+        hint: Some(
+            "make room on the host: docker system df shows what takes it, and docker image prune removes what nothing uses"
+                .to_owned(),
+        ),
+        limited: false,
     }
 }
 
@@ -49,45 +75,53 @@ impl Cause {
     }
 }
 
+/// The registry is asked too often.
+static LIMITED: Cause = Cause {
+    // No bare number: digests are full of them.
+    words: &["toomanyrequests", "too many requests"],
+    codes: &[429],
+    says: "{registry} limits how often it may be asked",
+    hint: "wait, or give this host a login: docker login {registry} on the workstation",
+};
+
 /// In this order: the engine wraps one error into another, and the specific one must win over its wrapping.
-const CAUSES: &[Cause] = &[
-    Cause {
-        words: &["toomanyrequests", "too many requests", "429"],
-        codes: &[429],
-        says: "{registry} limits how often it may be asked",
-        hint: "wait, or give this host a login: docker login {registry} on the workstation",
-    },
-    Cause {
-        words: &["no space left on device"],
-        codes: &[],
-        says: "the host's disk is full",
-        hint: "on the host: docker system df",
-    },
-    Cause {
+static CAUSES: &[&Cause] = &[
+    &LIMITED,
+    &Cause {
         words: &["server gave http response to https client"],
         codes: &[],
         says: "{registry} speaks plain HTTP",
         hint: "list it under insecure-registries in /etc/docker/daemon.json on the host",
     },
-    Cause {
+    &Cause {
         words: &["x509:", "tls: ", "certificate"],
         codes: &[],
         says: "the certificate of {registry} is not accepted",
         hint: "on the host: /etc/docker/certs.d/{registry}/ca.crt",
     },
-    Cause {
+    &Cause {
         words: &["connection refused"],
         codes: &[],
         says: "{registry} refuses connections",
         hint: "is the registry running, and is the name right?",
     },
-    Cause {
+    &Cause {
+        words: &[
+            "verification failed for digest",
+            "does not match digest",
+            "unexpected commit digest",
+        ],
+        codes: &[],
+        says: "{registry} sent something else than it was asked for",
+        hint: "push the image again; what the registry keeps of it is damaged, or changed on the way",
+    },
+    &Cause {
         words: &["no such host", "server misbehaving", "name resolution"],
         codes: &[],
         says: "the host cannot find {registry}",
         hint: "",
     },
-    Cause {
+    &Cause {
         words: &[
             "i/o timeout",
             "deadline exceeded",
@@ -98,7 +132,13 @@ const CAUSES: &[Cause] = &[
         says: "{registry} cannot be reached",
         hint: "",
     },
-    Cause {
+    &Cause {
+        words: &["connection reset", "broken pipe", "unexpected eof", ": eof"],
+        codes: &[],
+        says: "{registry} broke the connection off",
+        hint: "",
+    },
+    &Cause {
         words: &[
             "repository does not exist or may require",
             "insufficient_scope",
@@ -107,7 +147,7 @@ const CAUSES: &[Cause] = &[
         says: "it does not exist, or needs a login",
         hint: "check the name; for a private image: docker login {registry} on the workstation",
     },
-    Cause {
+    &Cause {
         words: &[
             "unauthorized",
             "authentication required",
@@ -121,7 +161,7 @@ const CAUSES: &[Cause] = &[
         says: "{registry} denies access",
         hint: "docker login {registry} on the workstation",
     },
-    Cause {
+    &Cause {
         words: &[
             "500 internal",
             "502 bad",
@@ -133,7 +173,7 @@ const CAUSES: &[Cause] = &[
         says: "{registry} has a fault of its own",
         hint: "",
     },
-    Cause {
+    &Cause {
         words: &[
             "manifest unknown",
             "name unknown",
@@ -215,6 +255,21 @@ mod tests {
                 "Get \"https://r/v2/\": net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)",
                 "r.example:5000 cannot be reached",
             ),
+            (
+                0,
+                "filesystem layer verification failed for digest sha256:4290000",
+                "r.example:5000 sent something else",
+            ),
+            (
+                0,
+                "download failed after attempts=5: read tcp 10.0.0.2:4->10.0.0.1:5000: read: connection reset by peer",
+                "r.example:5000 broke the connection off",
+            ),
+            (
+                500,
+                "Head \"http://r/v2/a/manifests/1\": EOF",
+                "r.example:5000 broke the connection off",
+            ),
         ] {
             let (message, _) = told(code, words);
             assert!(message.starts_with(says), "{message}");
@@ -223,6 +278,40 @@ mod tests {
                 "the engine's own words follow: {message}"
             );
         }
+    }
+
+    #[test]
+    fn only_a_registry_that_is_asked_too_often_is_asked_again() {
+        let limited = |code, words| explain("r.example/a:1", code, words).is_limited();
+        for (code, words) in [
+            (429, "x"),
+            (0, "toomanyrequests: slow down"),
+            (
+                500,
+                "received unexpected HTTP status: 429 Too Many Requests",
+            ),
+        ] {
+            assert!(limited(code, words), "{code} {words}");
+        }
+        for (code, words) in [
+            (401, "unauthorized: no"),
+            (403, "denied: no"),
+            (404, "manifest for r/a@sha256:4291 not found"),
+            (500, "503 Service Unavailable"),
+        ] {
+            assert!(!limited(code, words), "{code} {words}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_named_with_its_folder() {
+        let words = "write /app/data: no space left on device";
+        assert!(is_full(words) && is_full("Disk quota exceeded") && !is_full("space"));
+        let error = full("a:1", "/var/lib/docker", words).to_string();
+        assert!(
+            error.contains("(/var/lib/docker): write /app/data"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -89,12 +89,17 @@ async fn work(
         image: pull.reference.clone(),
         message: "the engine reports it as pulled and does not have it".to_owned(),
         hint: None,
+        limited: false,
     })?;
-    prove(pull, &present)?;
+    prove(pull, digest, &present)?;
     if let (Some(_), Some(tag)) = (digest, tag) {
         super::give_name(api, &exact, reference.repository, tag).await?;
     }
     Ok(present)
+}
+
+fn what(pull: &Pull) -> String {
+    format!("pulling {}", pull.reference)
 }
 
 enum Broken {
@@ -112,7 +117,7 @@ async fn fetch(
 ) -> Result<(), Broken> {
     let ask = Ask {
         body: None,
-        what: format!("pulling {}", pull.reference),
+        what: what(pull),
         method: "POST",
         path: "/images/create".to_owned(),
         query: vec![
@@ -159,8 +164,8 @@ async fn message(
         return Ok(());
     }
     let message: Message = serde_json::from_slice(line).map_err(|error| {
-        let refusal = Refusal::Malformed(format!("unreadable message: {error}"));
-        Broken::Stream(registry::unwanted(&pull.reference, "pulling", refusal))
+        let refusal = Refusal::Malformed(error.to_string());
+        Broken::Stream(registry::unwanted(&pull.reference, &what(pull), refusal))
     })?;
     // A pull that fails has long been answered with "200 OK".
     let detail = message
@@ -179,6 +184,11 @@ async fn message(
 
 /// An error of the pull; one about the platform is worth a question to the registry.
 async fn said(api: &Api, pull: &Pull, code: u16, words: &str) -> EngineError {
+    if causes::is_full(words) {
+        let rules = api.rules().await;
+        let folder = rules.map_or("its folder on the host".to_owned(), |rules| rules.root);
+        return causes::full(&pull.reference, &folder, words);
+    }
     if !causes::is_platform(words) {
         return causes::explain(&pull.reference, code, words);
     }
@@ -209,7 +219,18 @@ fn layer_progress(message: Message) -> Option<LayerProgress> {
 }
 
 /// The engine may hand out what it has of another platform without a word.
-fn prove(pull: &Pull, image: &LocalImage) -> Result<(), EngineError> {
+fn prove(pull: &Pull, digest: Option<&str>, image: &LocalImage) -> Result<(), EngineError> {
+    if let Some(digest) = digest.filter(|digest| !image.has_digest(digest)) {
+        return Err(EngineError::Image {
+            image: pull.reference.clone(),
+            message: format!(
+                "the engine reports it as pulled, and what it has is not {digest} but {}",
+                image.id
+            ),
+            hint: None,
+            limited: false,
+        });
+    }
     let mut wanted = pull.platform.split('/');
     let is = (image.os.as_str(), image.architecture.as_str());
     if (wanted.next(), wanted.next()) == (Some(is.0), Some(is.1)) {
@@ -268,13 +289,16 @@ mod tests {
             id: String::new(),
             os: "linux".to_owned(),
             architecture: architecture.to_owned(),
-            digests: Vec::new(),
+            digests: vec!["a@sha256:bb".to_owned()],
         };
-        assert!(prove(&pull, &image("arm64")).is_ok());
-        let error = prove(&pull, &image("amd64")).unwrap_err();
+        assert!(prove(&pull, None, &image("arm64")).is_ok());
+        let error = prove(&pull, None, &image("amd64")).unwrap_err();
         assert!(
             matches!(&error, EngineError::Platform { offered, .. } if offered == &["linux/amd64"]),
             "{error:?}"
         );
+        assert!(prove(&pull, Some("sha256:bb"), &image("arm64")).is_ok());
+        let error = prove(&pull, Some("sha256:cc"), &image("arm64")).unwrap_err();
+        assert!(error.to_string().contains("is not sha256:cc"), "{error}");
     }
 }

@@ -94,6 +94,7 @@ fn silent(reference: &str, after: Duration) -> EngineError {
         image: reference.to_owned(),
         message: format!("{registry} did not answer within {} s", after.as_secs()),
         hint: None,
+        limited: false,
     }
 }
 

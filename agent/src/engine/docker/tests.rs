@@ -10,8 +10,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::*;
 
+mod trouble;
+
 const VERSION: &str = r#"{"Version":"29.0.0","ApiVersion":"1.52","MinAPIVersion":"1.44","Os":"linux","Arch":"amd64"}"#;
-const IMAGE: &str = r#"{"Id":"sha256:aa","Os":"linux","Architecture":"amd64"}"#;
+const IMAGE: &str =
+    r#"{"Id":"sha256:aa","Os":"linux","Architecture":"amd64","RepoDigests":["a@sha256:bb"]}"#;
 
 /// The body's pieces, each sent by itself, behind a status line.
 struct Answer(u16, Vec<Vec<u8>>);
@@ -241,7 +244,7 @@ async fn a_broken_stream_is_forgiven_only_when_the_digest_is_there() {
 async fn an_image_of_another_platform_is_found_out() {
     let fake = Fake::new(|request| match request.contains("/images/create") {
         true => ok("{\"status\":\"Status: Image is up to date\"}\r\n"),
-        false => ok(r#"{"Id":"sha256:aa","Os":"linux","Architecture":"arm64"}"#),
+        false => ok(&IMAGE.replace("amd64", "arm64")),
     });
     let error = fake.pull(Some("sha256:bb"), None).await.unwrap_err();
     assert!(matches!(error, EngineError::Platform { .. }), "{error:?}");

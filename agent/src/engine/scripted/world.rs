@@ -138,6 +138,7 @@ impl World {
                 image: name.to_owned(),
                 message: "it does not exist in the registry".to_owned(),
                 hint: None,
+                limited: false,
             })
     }
 
@@ -350,6 +351,7 @@ impl World {
             image: which.to_owned(),
             message: "No such image".to_owned(),
             hint: None,
+            limited: false,
         })?;
         self.store.insert(tagged(reference), image);
         Ok(())
