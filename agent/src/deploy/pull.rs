@@ -77,16 +77,22 @@ async fn pin(
     Ok((image.reference, pin))
 }
 
-/// An image that the plan found on the host; somebody may have removed it since.
+/// An image that the plan found on the host; since then somebody may have removed it, or given its name to another.
 async fn present(job: &Job, image: &ImagePlan) -> Result<LocalImage, Stopped> {
-    job.engine.image(&image.reference).await?.ok_or_else(|| {
-        Fault::new(
-            FaultKind::Stale,
-            format!("image {} has left the host since the plan", image.reference),
-        )
-        .hint("run the same command again to plan anew")
-        .into()
-    })
+    let name = &image.reference;
+    let stale = |what: String| {
+        let fault = Fault::new(FaultKind::Stale, what);
+        Stopped::from(fault.hint("run the same command again to plan anew"))
+    };
+    let found = job.engine.image(name).await?;
+    let found =
+        found.ok_or_else(|| stale(format!("image {name} has left the host since the plan")))?;
+    match &image.digest {
+        Some(digest) if !found.has_digest(digest) => Err(stale(format!(
+            "the name {name} has moved to another image on the host since the plan, which was made with {digest}"
+        ))),
+        _ => Ok(found),
+    }
 }
 
 /// Pulls, and again where the registry only wants to be asked less often: nothing else that fails here goes well

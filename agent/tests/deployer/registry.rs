@@ -5,10 +5,11 @@ use std::time::Duration;
 use agent::engine::EngineError;
 use agent::engine::scripted::{Method, Trouble};
 use proto::event::{EventKind, Outcome, State};
+use proto::fault::FaultKind;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::world::{Bundle, World, end, id, until};
+use crate::world::{Bundle, World, end, entered, id, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -136,4 +137,26 @@ async fn a_tag_that_moves_behind_a_plan_does_not_change_what_is_pulled() {
     assert_eq!(running[0].image_id, pin.id);
     let next = world.plan(&second_version()).await.unwrap();
     assert_eq!(next.images[0].digest, Some(moved), "and is seen next time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_moves_on_the_host_behind_a_plan_stops_the_deploy() {
+    let world = first_version().await;
+    let old = (world.revision("shop"), world.container("shop-web-1"));
+    world.engine.preload("r/web:2").unwrap();
+    let plan = world.plan(&second_version()).await.unwrap();
+    assert!(!plan.images[0].pull, "it is here");
+    world.engine.publish("r/web:2", "moved", &["linux/amd64"]);
+    world.engine.preload("r/web:2").unwrap();
+    assert!(!world.submit(&plan, id(2)).unwrap());
+    let mut watcher = world.deployer.watch(&id(2), 0).unwrap();
+    until(&mut watcher, entered(State::Planned)).await;
+    let end = end(&mut watcher).await;
+    assert_eq!((end.outcome, end.revision), (Outcome::Failed, old.0));
+    let fault = end.fault.unwrap();
+    assert_eq!(fault.kind, FaultKind::Stale);
+    assert!(fault.what.contains("the name r/web:2 has moved"), "{fault}");
+    assert_eq!((world.revision("shop"), world.container("shop-web-1")), old);
+    let again = world.deploy(&second_version(), 3).await;
+    assert_eq!(again.outcome, Outcome::Succeeded, "{again:?}");
 }
