@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::error::{During, LabError, Result};
@@ -13,10 +13,16 @@ use super::http::read_head;
 pub enum Fault {
     /// This status, with the headers a registry gives with it.
     Status(u16),
-    /// Nothing, until the plan is cleared.
+    /// Nothing, until the plan is cleared; then the end of the connection.
     Hang,
+    /// Nothing, until the plan is cleared; then it goes through.
+    Hold,
     /// The answer's head and so many bytes of its body, then the end of the connection.
     Cut(u64),
+    /// The same, and the connection is reset.
+    Reset(u64),
+    /// The whole answer, with its last byte changed.
+    Spoil,
     /// The whole answer, at most so many bytes a second.
     Trickle(u64),
 }
@@ -30,6 +36,8 @@ pub struct FaultyRegistry {
 struct Shared {
     upstream: SocketAddrV4,
     state: Mutex<State>,
+    /// Told when the plan is cleared.
+    cleared: Condvar,
 }
 
 #[derive(Default)]
@@ -37,12 +45,16 @@ struct State {
     plan: Vec<Rule>,
     seen: Vec<String>,
     held: Vec<TcpStream>,
+    /// How often the plan was cleared.
+    clears: u64,
     stopped: bool,
 }
 
 struct Rule {
     part: String,
     fault: Fault,
+    /// So many go through before.
+    skip: u32,
     /// None: every time.
     left: Option<u32>,
 }
@@ -55,6 +67,7 @@ impl FaultyRegistry {
         let shared = Arc::new(Shared {
             upstream,
             state: Mutex::default(),
+            cleared: Condvar::new(),
         });
         let proxy = Self {
             address: SocketAddrV4::new(gateway, port),
@@ -78,19 +91,26 @@ impl FaultyRegistry {
 
     /// Lets every request whose line (`GET /v2/…`) contains `part` end in `fault`.
     pub fn fail(&self, part: &str, fault: Fault) {
-        self.add(part, fault, None);
+        self.add(part, fault, 0, None);
+    }
+
+    /// The same from the `nth` such request on, counted from 1 and from now.
+    pub fn fail_from(&self, part: &str, nth: u32, fault: Fault) {
+        self.add(part, fault, nth.saturating_sub(1), None);
     }
 
     /// The same for the next `times` such requests; then they go through.
     pub fn fail_times(&self, part: &str, fault: Fault, times: u32) {
-        self.add(part, fault, Some(times));
+        self.add(part, fault, 0, Some(times));
     }
 
-    /// Forgets the plan and ends the requests that hang.
+    /// Forgets the plan, ends the requests that hang and lets go those that are held.
     pub fn clear(&self) {
         let mut state = self.shared.state();
         state.plan.clear();
+        state.clears += 1;
         release(&mut state);
+        self.shared.cleared.notify_all();
     }
 
     /// The requests seen so far, `GET /v2/…`, in order.
@@ -114,10 +134,11 @@ impl FaultyRegistry {
         })
     }
 
-    fn add(&self, part: &str, fault: Fault, left: Option<u32>) {
+    fn add(&self, part: &str, fault: Fault, skip: u32, left: Option<u32>) {
         self.shared.state().plan.push(Rule {
             part: part.to_owned(),
             fault,
+            skip,
             left,
         });
     }
@@ -141,8 +162,15 @@ impl Shared {
     fn note(&self, line: &str, client: &TcpStream) -> io::Result<Option<Fault>> {
         let mut state = self.state();
         state.seen.push(line.to_owned());
-        let due = |rule: &&mut Rule| line.contains(&rule.part) && rule.left != Some(0);
-        let rule = state.plan.iter_mut().find(due);
+        let mut due = None;
+        for rule in state.plan.iter_mut().filter(|it| line.contains(&it.part)) {
+            match rule.skip.checked_sub(1) {
+                Some(skip) => rule.skip = skip,
+                None if rule.left != Some(0) && due.is_none() => due = Some(rule),
+                None => {}
+            }
+        }
+        let rule = due;
         let fault = rule.map(|rule| {
             rule.left = rule.left.map(|left| left - 1);
             rule.fault
@@ -151,6 +179,14 @@ impl Shared {
             state.held.push(client.try_clone()?);
         }
         Ok(fault)
+    }
+
+    /// Waits until the plan is cleared once more.
+    fn wait_for_clear(&self) {
+        let state = self.state();
+        let before = state.clears;
+        let held = |state: &mut State| state.clears == before;
+        drop(self.cleared.wait_while(state, held));
     }
 
     fn serve(&self, client: &TcpStream) -> io::Result<()> {
@@ -162,13 +198,34 @@ impl Shared {
         match self.note(line, client)? {
             Some(Fault::Status(code)) => (&*client).write_all(failure(code).as_bytes()),
             Some(Fault::Hang) => io::copy(&mut reader, &mut io::sink()).map(drop),
-            Some(Fault::Cut(bytes)) => self.relay(&head, reader, client, |body, out| {
-                copy(&mut body.take(bytes), out, None)
+            Some(Fault::Hold) => {
+                self.wait_for_clear();
+                self.relay(&head, reader, client, Shutdown::Both, |body, out| {
+                    copy(body, out, None)
+                })
+            }
+            Some(Fault::Cut(bytes)) => {
+                self.relay(&head, reader, client, Shutdown::Both, |body, out| {
+                    copy(&mut body.take(bytes), out, None)
+                })
+            }
+            Some(Fault::Reset(bytes)) => {
+                // What lingers for no time at all is reset when it is closed, unless it was ended in good order before.
+                let now = Some(Duration::ZERO);
+                rustix::net::sockopt::set_socket_linger(client, now)?;
+                self.relay(&head, reader, client, Shutdown::Read, |body, out| {
+                    copy(&mut body.take(bytes), out, None)
+                })
+            }
+            Some(Fault::Spoil) => self.relay(&head, reader, client, Shutdown::Both, spoil),
+            Some(Fault::Trickle(rate)) => {
+                self.relay(&head, reader, client, Shutdown::Both, |body, out| {
+                    copy(body, out, Some(rate))
+                })
+            }
+            None => self.relay(&head, reader, client, Shutdown::Both, |body, out| {
+                copy(body, out, None)
             }),
-            Some(Fault::Trickle(rate)) => self.relay(&head, reader, client, |body, out| {
-                copy(body, out, Some(rate))
-            }),
-            None => self.relay(&head, reader, client, |body, out| copy(body, out, None)),
         }
     }
 
@@ -178,6 +235,7 @@ impl Shared {
         head: &str,
         mut rest: BufReader<&TcpStream>,
         client: &TcpStream,
+        end: Shutdown,
         pass: impl FnOnce(&mut dyn Read, &mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
         let upstream = TcpStream::connect(self.upstream)?;
@@ -189,10 +247,7 @@ impl Shared {
                 .and_then(|head| (&*client).write_all(head.as_bytes()))
                 .and_then(|()| pass(&mut answer, &mut &*client));
             // Whatever happened, both ends close: the thread that carries the request's body ends with them.
-            let _closed = (
-                client.shutdown(Shutdown::Both),
-                upstream.shutdown(Shutdown::Both),
-            );
+            let _closed = (client.shutdown(end), upstream.shutdown(Shutdown::Both));
             passed
         })
     }
@@ -228,6 +283,7 @@ fn failure(code: u16) -> String {
         403 => ("DENIED", ""),
         404 => ("MANIFEST_UNKNOWN", ""),
         429 => ("TOOMANYREQUESTS", "Retry-After: 1\r\n"),
+        503 => ("UNAVAILABLE", "Retry-After: 1\r\n"),
         _ => ("UNKNOWN", ""),
     };
     let body =
@@ -247,6 +303,16 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write, rate: Option<u64>) -> io::Resul
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())
+}
+
+/// Copies, but for the last byte.
+fn spoil(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
+    let mut body = Vec::new();
+    from.read_to_end(&mut body)?;
+    if let Some(last) = body.last_mut() {
+        *last ^= 1;
+    }
+    to.write_all(&body)
 }
 
 #[cfg(test)]

@@ -20,7 +20,12 @@ pub(crate) struct Alone<'w> {
 impl<'w> Alone<'w> {
     /// Makes the host and deploys the stack.
     pub(crate) fn new(world: &'w World, name: &str) -> Self {
-        let host = world.lab.host(name).unwrap();
+        Self::on(world, world.lab.host(name).unwrap())
+    }
+
+    /// The same on a host that was made ready for it.
+    pub(crate) fn on(world: &'w World, host: Host) -> Self {
+        let name = &host.name().to_owned();
         let agent = world.enrol(&host);
         let case = world.case(name);
         let file = case.folder.path().join("fleet.toml");

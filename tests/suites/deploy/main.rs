@@ -25,6 +25,7 @@ mod portal;
 mod preview;
 mod quickstart;
 mod raw;
+mod registries;
 mod several_hosts;
 mod strangers;
 mod too_much;

@@ -1,5 +1,7 @@
 //! What a deploy stands on fails: registries, the disk. The old stays, and the message names the cause and the place.
 
+use std::collections::BTreeSet;
+
 use tests::lab::{Fault, Image};
 
 use crate::alone::Alone;
@@ -58,10 +60,16 @@ fn an_image_that_is_refused_hangs_or_trickles_leaves_the_old() {
         &WEB.replace("${REGISTRY}/org/web:${TAG}", &name),
     );
     for code in [401, 403, 404] {
+        let asked = faulty.requests().len();
         faulty.fail("/blobs/", Fault::Status(code));
         case.deploy().failed(1, &[&name]);
         assert_eq!(case.id("web"), before, "after {code}");
         faulty.clear();
+        // A login that is refused again and again gets locked. The engine itself opens and reads a layer, and no more.
+        let mut blobs = faulty.requests().split_off(asked);
+        blobs.retain(|line| line.contains("/blobs/"));
+        let distinct: BTreeSet<&String> = blobs.iter().collect();
+        assert!(blobs.len() <= 2 * distinct.len(), "after {code}: {blobs:?}");
     }
     faulty.fail("/blobs/", Fault::Hang);
     case.deploy()
@@ -134,4 +142,57 @@ fn a_full_disk_is_named_and_the_old_stays_until_there_is_room() {
         alone.deploy().done();
         assert_ne!(claim_whole(&alone, "room again").revision, before.revision);
     }
+}
+
+/// The engine's own folder on a small file system: what is known to be too large is refused by the plan, and what turns
+/// out to be so while it is unpacked is told with the disk. Neither touches what runs.
+#[test]
+fn a_pull_that_fills_the_engines_disk_leaves_the_old_until_there_is_room() {
+    let Some(world) = world() else { return };
+    let host = world.lab.host("noroom").unwrap();
+    host.stop_docker().unwrap();
+    host.sh("mount -t tmpfs -o size=256m tmpfs /var/lib/docker")
+        .unwrap();
+    host.start_docker().unwrap();
+    let alone = Alone::on(world, host);
+    let before = claim_whole(&alone, "before");
+    let fill = "cd /var/lib/docker && free=$(df -k --output=avail . | tail -n 1) && \
+                fallocate -l $((free - 4096))K fill";
+    alone.host.sh(fill).unwrap();
+
+    let large = Image::fixture("web", "large").unwrap();
+    let large = large.padding(8 << 20).unwrap();
+    large.push(&world.registry, "org/large:1").unwrap();
+    alone
+        .case
+        .write("compose.yaml", &WEB.replace("web:${TAG}", "large:1"));
+    let words = [
+        "of images are to be pulled",
+        "/var/lib/docker has",
+        "docker system df",
+    ];
+    alone.deploy().failed(1, &words);
+    assert_eq!(claim_whole(&alone, "foretold"), before);
+
+    // As it is sent it is small.
+    let blown = Image::fixture("web", "blown").unwrap();
+    let blown = blown.file("/zeros", 0o644, vec![0; 32 << 20]).unwrap();
+    blown.push(&world.registry, "org/blown:1").unwrap();
+    alone
+        .case
+        .write("compose.yaml", &WEB.replace("web:${TAG}", "blown:1"));
+    let name = world.registry.image("org/blown:1");
+    let words = [
+        &*name,
+        "the host's disk is full",
+        "(/var/lib/docker)",
+        "no space left on device",
+        "docker system df",
+    ];
+    alone.deploy().failed(1, &words);
+    assert_eq!(claim_whole(&alone, "not foretold"), before);
+
+    alone.host.sh("rm /var/lib/docker/fill").unwrap();
+    alone.deploy().done();
+    assert_ne!(claim_whole(&alone, "room again").revision, before.revision);
 }
