@@ -31,6 +31,7 @@ mod history;
 mod recover;
 mod request;
 mod retention;
+mod running;
 mod saved;
 mod submit;
 mod surroundings;

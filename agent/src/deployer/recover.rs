@@ -6,7 +6,7 @@ use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, OperatorName, StackName};
 
-use super::submit::{forget, record_end};
+use super::running::{forget, record_end};
 use super::{Deployer, Request};
 use crate::deploy::{self, Job, Point, Work};
 use crate::files::FileError;

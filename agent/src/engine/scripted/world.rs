@@ -8,18 +8,18 @@ use std::time::Duration;
 use proto::event::Health;
 use proto::id::ProjectName;
 use proto::log::Stream;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::behaviour::{Behaviour, Look};
 use super::commands::{Answer, Command};
 use super::config::Service;
 use crate::clock;
-use crate::engine::docker::reference::Reference;
 use crate::engine::{
     ComposeProject, Container, EngineError, ExecEnd, ExistingVolume, LocalImage, PortHolder,
     RawLine, RemoteImage,
 };
+
+mod images;
 
 /// The wall clock's reading when a scripted host came up.
 const EPOCH: Duration = Duration::from_secs(1_700_000_000);
@@ -106,85 +106,6 @@ impl World {
             answers: HashMap::new(),
             execs: BTreeMap::new(),
         }
-    }
-
-    /// Puts an image into the registry; older ones stay there under their digests.
-    pub(super) fn publish(&mut self, name: &str, content: &str, platforms: &[&str]) -> String {
-        let repository = Reference::parse(name).repository;
-        let image = RemoteImage {
-            digest: sha256(&format!("manifest {repository} {content}")),
-            platforms: platforms
-                .iter()
-                .map(|platform| (*platform).to_owned())
-                .collect(),
-        };
-        self.registry
-            .insert(format!("{repository}@{}", image.digest), image.clone());
-        self.registry.insert(tagged(name), image.clone());
-        image.digest
-    }
-
-    /// What the registry has under a name.
-    pub(super) fn remote(&self, name: &str) -> Result<RemoteImage, EngineError> {
-        let reference = Reference::parse(name);
-        let key = match reference.digest {
-            Some(digest) => format!("{}@{digest}", reference.repository),
-            None => tagged(name),
-        };
-        self.registry
-            .get(&key)
-            .cloned()
-            .ok_or_else(|| EngineError::Image {
-                image: name.to_owned(),
-                message: "it does not exist in the registry".to_owned(),
-                hint: None,
-                limited: false,
-            })
-    }
-
-    /// An image of the store, by name, digest or id.
-    pub(super) fn image(&self, name: &str) -> Option<LocalImage> {
-        let reference = Reference::parse(name);
-        let key = match reference.digest {
-            Some(digest) => format!("{}@{digest}", reference.repository),
-            None => tagged(name),
-        };
-        let by_id = || self.store.values().find(|image| image.id == name);
-        self.store.get(&key).or_else(by_id).cloned()
-    }
-
-    /// Copies an image from the registry to the store and names it.
-    pub(super) fn pull(
-        &mut self,
-        name: &str,
-        digest: Option<&str>,
-        platform: &str,
-    ) -> Result<LocalImage, EngineError> {
-        let reference = Reference::parse(name);
-        let remote = match digest {
-            Some(digest) => self.remote(&format!("{}@{digest}", reference.repository))?,
-            None => self.remote(name)?,
-        };
-        if !remote.platforms.iter().any(|offered| offered == platform) {
-            return Err(EngineError::Platform {
-                image: name.to_owned(),
-                wanted: platform.to_owned(),
-                offered: remote.platforms,
-            });
-        }
-        let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
-        let exact = format!("{}@{}", reference.repository, remote.digest);
-        let image = LocalImage {
-            id: sha256(&format!("config {} {platform}", remote.digest)),
-            os: os.to_owned(),
-            architecture: architecture.to_owned(),
-            digests: vec![exact.clone()],
-        };
-        self.store.insert(exact, image.clone());
-        if reference.readable_tag().is_some() {
-            self.store.insert(tagged(name), image.clone());
-        }
-        Ok(image)
     }
 
     /// All containers of a project, by name.
@@ -345,49 +266,6 @@ impl World {
         self.running.insert(name.to_owned(), life);
     }
 
-    /// Gives an image one more name.
-    pub(super) fn tag(&mut self, which: &str, reference: &str) -> Result<(), EngineError> {
-        let image = self.image(which).ok_or_else(|| EngineError::Image {
-            image: which.to_owned(),
-            message: "No such image".to_owned(),
-            hint: None,
-            limited: false,
-        })?;
-        self.store.insert(tagged(reference), image);
-        Ok(())
-    }
-
-    /// The registry loses everything.
-    pub(super) fn unpublish_all(&mut self) {
-        self.registry.clear();
-    }
-
-    /// The store loses an image under all its names.
-    pub(super) fn forget_image(&mut self, reference: &str) {
-        if let Some(gone) = self.image(reference) {
-            self.store.retain(|_, image| image.id != gone.id);
-        }
-    }
-
-    /// Takes a name away.
-    pub(super) fn untag(&mut self, reference: &str) {
-        self.store.remove(&tagged(reference));
-    }
-
-    pub(super) fn all_names(&self) -> Vec<String> {
-        self.store.keys().cloned().collect()
-    }
-
-    /// Every name in a repository.
-    pub(super) fn names(&self, repository: &str) -> Vec<String> {
-        let names = self.store.keys();
-        let within = |name: &&String| {
-            let at = name.rsplit_once(':');
-            at.is_some_and(|(at, _)| at == repository)
-        };
-        names.filter(within).cloned().collect()
-    }
-
     /// Gives a container another name.
     pub(super) fn rename(&mut self, id: &str, name: &str) {
         let old = self
@@ -507,20 +385,4 @@ fn texts(paths: &[PathBuf]) -> Vec<String> {
 
 fn same(old: &Container, new: &Container) -> bool {
     old.config_hash == new.config_hash && old.image_id == new.image_id
-}
-
-/// `repository:tag`, with the tag that is meant when there is none.
-fn tagged(name: &str) -> String {
-    let reference = Reference::parse(name);
-    format!(
-        "{}:{}",
-        reference.repository,
-        reference.tag.unwrap_or("latest")
-    )
-}
-
-fn sha256(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
 }
