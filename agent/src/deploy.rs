@@ -95,10 +95,7 @@ fn interrupted() -> Stopped {
     let what = "the agent stopped in the middle of this deploy";
     let fault = Fault::new(FaultKind::Failed, what)
         .hint("nothing had been changed yet; run the same command again");
-    Stopped {
-        outcome: Outcome::Interrupted,
-        fault,
-    }
+    Stopped::new(Outcome::Interrupted, fault)
 }
 
 /// Whether a deploy that ended like this has left a stack that may be neither revision.
@@ -333,7 +330,7 @@ impl Job {
 
     /// The end of a deploy that has changed nothing, or whose state is not known.
     fn failed(&self, stopped: Stopped, stack: &StackName) -> EventKind {
-        let Stopped { outcome, fault } = stopped.told(self.stopping.is_cancelled());
+        let Stopped { outcome, fault, .. } = stopped.told(self.stopping.is_cancelled());
         let current = self.store.current(stack).ok().flatten();
         EventKind::Finished {
             outcome,

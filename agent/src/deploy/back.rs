@@ -16,7 +16,7 @@ use crate::store::Revision;
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// There is no event to wait for while the engine is away.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// An engine that goes away in the middle of it is waited for this often.
+/// An engine that goes away in the middle of it is waited for this often, a Compose that is killed is run again.
 const TRIES: usize = 3;
 
 impl Job {
@@ -61,10 +61,10 @@ impl Job {
         job.enter(State::RollingBack);
         let (base, done) = match job.store.current(stack) {
             Ok(Some(base)) => {
-                let done = job.restore(&base, point).await;
+                let done = job.persist(|| job.restore(&base, point)).await;
                 (Some(base), done)
             }
-            Ok(None) => (None, job.remove_made(stack, point).await),
+            Ok(None) => (None, job.persist(|| job.remove_made(stack, point)).await),
             Err(error) => (None, Err(error.into())),
         };
         if done.is_err() && job.stopping.is_cancelled() {
@@ -81,22 +81,26 @@ impl Job {
         }))
     }
 
-    async fn restore(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
+    /// Does what brings the stack back, once more where that may help.
+    async fn persist<F>(&self, bring: impl Fn() -> F) -> Result<(), Stopped>
+    where
+        F: Future<Output = Result<(), Stopped>>,
+    {
         let mut tries = 1;
         loop {
             self.wait_for_engine().await?;
-            let Err(stopped) = self.restore_once(base, point).await else {
+            let Err(stopped) = bring().await else {
                 return Ok(());
             };
-            let away = self.engine.facts().await.is_err();
-            if !away || tries == TRIES || self.stopping.is_cancelled() {
+            let again = stopped.killed || self.engine.facts().await.is_err();
+            if !again || tries == TRIES || self.stopping.is_cancelled() {
                 return Err(stopped);
             }
             tries += 1;
         }
     }
 
-    async fn restore_once(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
+    async fn restore(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
         restore::check(self, base).await?;
         let changed = Instant::now();
         let made = self.made(base, point).await?;
@@ -123,7 +127,6 @@ impl Job {
 
     /// A first deploy has nothing to go back to: what it made goes, and volumes stay.
     async fn remove_made(&self, stack: &StackName, point: &Point) -> Result<(), Stopped> {
-        self.wait_for_engine().await?;
         let Some(applied) = self.store.applied(stack)? else {
             return Ok(());
         };
@@ -143,7 +146,7 @@ impl Job {
 }
 
 fn ending(stopped: Stopped, base: Option<&Revision>, done: Result<(), Stopped>) -> EventKind {
-    let Stopped { outcome, fault } = stopped;
+    let Stopped { outcome, fault, .. } = stopped;
     let revision = base.map(|base| base.id);
     let found = base.is_some_and(|base| base.found.is_some());
     let (state, fault) = match (done, revision) {

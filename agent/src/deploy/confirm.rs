@@ -151,9 +151,7 @@ pub(crate) fn seconds(left: Duration) -> u32 {
 
 fn too_late(within: Duration) -> Stopped {
     let what = format!("nobody confirmed it within {} s", within.as_secs());
-    Stopped {
-        outcome: Outcome::TimedOut,
-        fault: Fault::new(FaultKind::Failed, what)
-            .hint("it was judged good; to keep it, deploy again and run: controller confirm"),
-    }
+    let fault = Fault::new(FaultKind::Failed, what)
+        .hint("it was judged good; to keep it, deploy again and run: controller confirm");
+    Stopped::new(Outcome::TimedOut, fault)
 }

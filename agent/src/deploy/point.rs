@@ -61,8 +61,5 @@ pub(super) fn unknown(cause: Fault) -> Stopped {
     let mut fault = Fault::new(FaultKind::Failed, UNKNOWN).cause(cause.to_string());
     fault.causes.extend(cause.causes);
     let fault = fault.hint("what is wrong and what mends it: controller doctor");
-    Stopped {
-        outcome: Outcome::Interrupted,
-        fault,
-    }
+    Stopped::new(Outcome::Interrupted, fault)
 }

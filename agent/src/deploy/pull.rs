@@ -157,13 +157,11 @@ async fn fetch(
     let (result, ()) = tokio::join!(fetch, copy);
     let result = match result {
         Ok(result) => result.map_err(Stopped::from),
-        Err(_) => Err(Stopped {
-            outcome: Outcome::TimedOut,
-            fault: Fault::new(
-                FaultKind::Failed,
-                format!("image {name} was not pulled within an hour"),
-            ),
-        }),
+        Err(_) => {
+            let what = format!("image {name} was not pulled within an hour");
+            let fault = Fault::new(FaultKind::Failed, what);
+            Err(Stopped::new(Outcome::TimedOut, fault))
+        }
     };
     let outcome = result
         .as_ref()

@@ -12,9 +12,20 @@ use crate::files::FileError;
 pub(super) struct Stopped {
     pub(super) outcome: Outcome,
     pub(super) fault: Fault,
+    /// Something from outside ended Compose: the same may well succeed.
+    #[serde(skip)]
+    pub(super) killed: bool,
 }
 
 impl Stopped {
+    pub(super) fn new(outcome: Outcome, fault: Fault) -> Self {
+        Self {
+            outcome,
+            fault,
+            killed: false,
+        }
+    }
+
     /// In the operator's words: who stopped it, when it was stopped.
     pub(super) fn told(self, by_the_agent: bool) -> Self {
         if self.outcome != Outcome::Cancelled {
@@ -26,17 +37,13 @@ impl Stopped {
         } else {
             (Outcome::Cancelled, "the deploy was cancelled")
         };
-        let fault = Fault::new(FaultKind::Failed, what);
-        Self { outcome, fault }
+        Self::new(outcome, Fault::new(FaultKind::Failed, what))
     }
 }
 
 impl From<Fault> for Stopped {
     fn from(fault: Fault) -> Self {
-        Self {
-            outcome: Outcome::Failed,
-            fault,
-        }
+        Self::new(Outcome::Failed, fault)
     }
 }
 
@@ -47,9 +54,10 @@ impl From<EngineError> for Stopped {
             EngineError::TimedOut { .. } => Outcome::TimedOut,
             _ => Outcome::Failed,
         };
+        let killed = error.is_killed();
         Self {
-            outcome,
-            fault: error.into(),
+            killed,
+            ..Self::new(outcome, error.into())
         }
     }
 }

@@ -215,7 +215,7 @@ async fn failure(job: &Job, blame: &Blame, containers: &[Container], answers: &A
         fault = fault.output(last_words(job, container).await);
         fault = fault.output(probe_output(container, answers));
     }
-    Stopped { outcome, fault }
+    Stopped::new(outcome, fault)
 }
 
 fn names(services: &[(ServiceName, Duration)]) -> String {

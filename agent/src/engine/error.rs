@@ -97,11 +97,16 @@ impl EngineError {
     pub(crate) fn is_limited(&self) -> bool {
         matches!(self, Self::Image { limited: true, .. })
     }
+
+    /// Whether something that is neither Compose nor the agent ended Compose.
+    pub(crate) fn is_killed(&self) -> bool {
+        matches!(self, Self::Compose { status, .. } if status.starts_with("signal "))
+    }
 }
 
 impl From<EngineError> for Fault {
     fn from(error: EngineError) -> Self {
-        let what = error.to_string();
+        let (what, killed) = (error.to_string(), error.is_killed());
         let fault = |kind| Self::new(kind, what.clone());
         match error {
             EngineError::Down(_) => fault(FaultKind::Engine)
@@ -116,6 +121,9 @@ impl From<EngineError> for Fault {
                 fault(FaultKind::Engine).hint(COMPOSE_WANTED)
             }
             EngineError::Config { output } => fault(FaultKind::InvalidStack).output(output),
+            EngineError::Compose { output, .. } if killed => fault(FaultKind::Failed)
+                .output(output)
+                .hint("something else on the host killed Docker Compose; when memory runs out the kernel does: dmesg"),
             EngineError::Compose { output, .. } => fault(FaultKind::Failed).output(output),
             EngineError::Image { hint, .. } => {
                 let fault = fault(FaultKind::Failed);

@@ -156,6 +156,38 @@ async fn an_engine_that_goes_away_on_the_way_back_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_compose_that_is_killed_on_the_way_back_is_run_again() {
+    let killed = |verb: &str| EngineError::Compose {
+        verb: verb.to_owned(),
+        status: "signal 9".to_owned(),
+        output: Vec::new(),
+    };
+    let world = first_version().await;
+    for nth in 1..=3 {
+        let trouble = Trouble::Midway(killed("up"));
+        world.engine.trouble(Method::Up, nth, trouble);
+    }
+    let end = world.deploy(&two("r/web:2", "2"), 2).await;
+    assert_eq!(end.state, State::RolledBack, "{end:?}");
+    let fault = end.fault.unwrap();
+    assert!(fault.what.contains("signal 9"), "{fault}");
+    assert!(
+        fault.hints[0].contains("killed Docker Compose"),
+        "{fault:?}"
+    );
+    claim_first(&world).await;
+
+    let world = World::new();
+    let (up, down) = (killed("up"), killed("down"));
+    world.engine.trouble(Method::Up, 1, Trouble::Midway(up));
+    world.engine.trouble(Method::Down, 1, Trouble::Midway(down));
+    let end = world.deploy(&two(WEB, "1"), 1).await;
+    let hints = end.fault.unwrap().hints;
+    assert!(hints[1].contains("was removed again"), "{hints:?}");
+    assert_eq!(world.engine.all_containers(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_brought_back_says_both_reasons() {
     let world = first_version().await;
     world

@@ -39,7 +39,7 @@ impl Told {
 
     /// The end of one that could not be run, or not to its end.
     pub(super) fn stopped(stopped: Stopped) -> Self {
-        let Stopped { outcome, fault } = stopped;
+        let Stopped { outcome, fault, .. } = stopped;
         let causes: String = fault
             .causes
             .iter()
@@ -72,13 +72,9 @@ impl Told {
             .note
             .unwrap_or_else(|| "it did not end well".to_owned());
         let fault = failed(hook, &why).output(self.tail);
-        Err(Stopped {
-            outcome: self.outcome,
-            fault: self
-                .hints
-                .into_iter()
-                .fold(fault, proto::fault::Fault::hint),
-        })
+        let hints = self.hints.into_iter();
+        let fault = hints.fold(fault, proto::fault::Fault::hint);
+        Err(Stopped::new(self.outcome, fault))
     }
 }
 
@@ -91,5 +87,5 @@ pub(super) fn interrupted() -> Told {
 /// What is still known of one that failed under an earlier agent.
 pub(super) fn before(hook: &Hook, outcome: Outcome) -> Stopped {
     let fault = failed(hook, "its last lines are among the deploy's events");
-    Stopped { outcome, fault }
+    Stopped::new(outcome, fault)
 }
