@@ -1,9 +1,11 @@
 //! Private files of the agent's state: written whole or not at all.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use proto::fault::{Fault, FaultKind};
 
@@ -115,6 +117,7 @@ pub fn private_dir(path: &Path) -> Result<(), FileError> {
 /// When the file system refuses; the old file is then untouched.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let temporary = path.with_extension("tmp");
+    let _turn = Turn::take(&temporary);
     let write = || -> io::Result<()> {
         disk::ask(Call::Make, &temporary)?;
         let mut file = OpenOptions::new()
@@ -138,6 +141,32 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     }
     witness::changed(path);
     Ok(())
+}
+
+/// The passing names in use. Two who write one record at the same time would write into one file, and the second would
+/// find it gone. Nobody else writes here: the state directory has one agent.
+static TAKEN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+static LEFT: Condvar = Condvar::new();
+
+/// The right to a passing name, until dropped.
+struct Turn<'a>(&'a Path);
+
+impl<'a> Turn<'a> {
+    fn take(name: &'a Path) -> Self {
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        while !taken.get_or_insert_default().insert(name.to_owned()) {
+            taken = LEFT.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        Self(name)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.get_or_insert_default().remove(self.0);
+        LEFT.notify_all();
+    }
 }
 
 /// Makes what a folder lists durable: what was made, renamed or removed in it.
@@ -186,4 +215,31 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 pub fn remove_for_good(path: &Path) -> Result<(), FileError> {
     remove(path)?;
     sync_parent(path).map_err(|error| FileError::new("remove", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_who_write_one_file_at_once_all_succeed_and_it_is_whole_at_any_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.json");
+        let contents = ["a".repeat(9_000), "b".repeat(20)];
+        write_private(&path, contents[0].as_bytes()).unwrap();
+        std::thread::scope(|scope| {
+            for content in &contents {
+                let (path, contents) = (&path, &contents);
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        write_private(path, content.as_bytes()).unwrap();
+                        let read = String::from_utf8(read(path).unwrap()).unwrap();
+                        assert!(contents.contains(&read), "{} bytes", read.len());
+                    }
+                });
+            }
+        });
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 1);
+    }
 }
