@@ -160,6 +160,11 @@ impl Life {
         let left = Left::default();
         let guards = self.arrange(&mishap, &left);
         let world = self.world.take().unwrap();
+        if self.chance.one_in(3) {
+            // What nobody needs goes at the next clean-up, if nobody needs it.
+            self.story.push("two days later".to_owned());
+            crate::sweep::age(&world, "", 2 * 24 * 60 * 60);
+        }
         life().block_on(async {
             if wish.submit(&world, number).await.is_err() {
                 return;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agent::engine::scripted::{Behaviour, Method, Trouble};
 use proto::event::{Outcome, State};
+use proto::id::RevisionId;
 use serde_json::json;
 
 use crate::world::{Bundle, DB, WEB, World, blob, end, entered, files_below, id, name, until};
@@ -20,7 +21,7 @@ fn version(number: u32) -> Bundle {
 }
 
 /// As if nobody had used anything for so much longer.
-fn age(world: &World, below: &str, seconds: u64) {
+pub(crate) fn age(world: &World, below: &str, seconds: u64) {
     for path in files_below(&world.path(below)) {
         let file = File::open(path).unwrap();
         let used = file.metadata().unwrap().modified().unwrap();
@@ -31,6 +32,13 @@ fn age(world: &World, below: &str, seconds: u64) {
 
 fn has(world: &World, content: &str) -> bool {
     world.store.blobs().has(&blob(content))
+}
+
+/// Lets every sweep that can end, end.
+async fn swept() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Deploys and lets the sweep behind it end.
@@ -168,4 +176,98 @@ async fn an_agent_sweeps_when_it_starts_and_takes_nothing_it_cannot_read() {
     world.deployer.recover().await;
     world.deployer.shut_down().await;
     assert!(!has(&world, "version 1") && has(&world, "version 2"));
+}
+
+/// A world with this many revisions of a stack, made in order; the first is version 1.
+async fn versions(count: u8) -> World {
+    let world = World::in_memory();
+    for number in 1..=count {
+        let done = deploy(&world, &version(number.into()), number).await;
+        assert_eq!(done, Outcome::Succeeded);
+    }
+    world
+}
+
+fn oldest(world: &World) -> RevisionId {
+    let kept = world.store.revisions(&name("shop")).unwrap();
+    kept.last().unwrap().id
+}
+
+/// The eleventh revision is about to go when somebody goes back to it. Either the rollback finds it and it stays, or it
+/// is gone and nothing has begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_that_races_a_clean_up_is_refused_or_ends_well() {
+    let world = World::in_memory();
+    world
+        .engine
+        .behave(WEB, Behaviour::healthy_after(Duration::ZERO));
+    for number in 1..=10 {
+        let end = world.deploy(&version(number.into()), number).await;
+        assert_eq!(end.outcome, Outcome::Succeeded);
+    }
+    for turn in 0..24 {
+        let target = oldest(&world);
+        let number = 20 + 2 * turn;
+        let end = world.deploy(&version(u32::from(number)), number).await;
+        assert_eq!(end.outcome, Outcome::Succeeded);
+        // From at once to when it is over.
+        std::thread::sleep(Duration::from_micros(20 * u64::from(turn)));
+        let before = (world.revision("shop"), world.count(Method::Up));
+        match world.roll_back("shop", Some(target), number + 1) {
+            Ok(taken) => {
+                assert!(!taken);
+                let mut watcher = world.deployer.watch(&id(number + 1), 0).unwrap();
+                let end = crate::world::end(&mut watcher).await;
+                assert_eq!(end.outcome, Outcome::Succeeded, "turn {turn}: {end:?}");
+                assert_eq!(world.revision("shop"), Some(target), "turn {turn}");
+            }
+            Err(fault) => {
+                assert!(fault.what.contains("is not kept here"), "{fault}");
+                let after = (world.revision("shop"), world.count(Method::Up));
+                assert_eq!(after, before, "turn {turn}");
+            }
+        }
+    }
+}
+
+/// A rollback is held up, others deploy and clear up, and another agent starts: the revision it goes to stays.
+#[tokio::test(start_paused = true)]
+async fn what_a_rollback_goes_to_stays_however_old() {
+    let world = versions(10).await;
+    let target = oldest(&world);
+    let other = Bundle::new("other", json!({ "db": { "image": DB } }));
+    deploy(&world, &other, 30).await;
+    // Nothing is cleared up while a record cannot be read, so that there is an eleventh.
+    let plan = world.plan(&version(11)).await.unwrap();
+    let mut records = files_below(&world.path("stacks/other/revisions"));
+    records.push(world.path("stacks/other/current.json"));
+    let content = std::fs::read(&records[0]).unwrap();
+    for record in &records {
+        std::fs::write(record, "{").unwrap();
+    }
+    world.submit(&plan, id(11)).unwrap();
+    let committed = end(&mut world.deployer.watch(&id(11), 0).unwrap()).await;
+    assert_eq!(committed.outcome, Outcome::Succeeded, "{committed:?}");
+    swept().await;
+    for record in &records {
+        std::fs::write(record, &content).unwrap();
+    }
+    assert_eq!(world.store.revisions(&name("shop")).unwrap().len(), 11);
+
+    world.engine.trouble(Method::Up, 1, Trouble::Hang);
+    world.roll_back("shop", Some(target), 12).unwrap();
+    swept().await;
+    age(&world, "", 2 * DAY);
+    let done = world.deploy(&other.replace("a", "b"), 13).await;
+    assert_eq!(done.outcome, Outcome::Succeeded);
+    swept().await;
+    assert_eq!(oldest(&world), target);
+    assert!(has(&world, "version 1"));
+
+    world.deployer.shut_down().await;
+    let world = world.restart_without_troubles();
+    world.deployer.recover().await;
+    let end = end(&mut world.deployer.watch(&id(12), 0).unwrap()).await;
+    assert_eq!(end.outcome, Outcome::Succeeded, "{end:?}");
+    assert_eq!(world.revision("shop"), Some(target));
 }
