@@ -46,6 +46,13 @@ impl Beside {
         }
     }
 
+    /// Kills it, as nobody who is killed can say anything.
+    pub(crate) fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.said.join("\n")
+    }
+
     /// Its code and everything it said.
     pub(crate) fn end(mut self) -> (i32, String) {
         while self.line().is_some() {}

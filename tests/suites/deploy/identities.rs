@@ -56,30 +56,8 @@ fn a_server_that_is_another_host_is_refused() {
 fn a_second_workstation_gets_an_identity_of_its_own_with_a_role() {
     let Some(world) = world() else { return };
     let case = world.case("second");
-    let home = tempfile::tempdir().unwrap();
+    let home = world.operator("bo", "viewer");
     let at_home = |words: &[&str]| controller(case.folder.path(), home.path(), words, &[]);
-    let request = case.folder.path().join("bo.request");
-    let certificate = case.folder.path().join("bo.pem");
-    at_home(&[
-        "operator",
-        "request",
-        "bo",
-        "--out",
-        request.to_str().unwrap(),
-    ])
-    .done();
-    let approve = [
-        "operator",
-        "approve",
-        "bo",
-        "--role",
-        "viewer",
-        "--request",
-        request.to_str().unwrap(),
-    ];
-    let approved = world.admin_does(&approve).done();
-    fs::write(&certificate, approved).unwrap();
-    at_home(&["operator", "accept", certificate.to_str().unwrap()]).done();
     at_home(&["status"]).done();
     at_home(&["deploy", "emilia", "--yes"]).failed(6, &["viewer", "deployer"]);
     assert_eq!(case.containers(), "");

@@ -21,6 +21,7 @@ mod hosts;
 mod identities;
 mod killed;
 mod leaving;
+mod many;
 mod one_service;
 mod outside;
 mod portal;

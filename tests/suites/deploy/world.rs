@@ -93,6 +93,34 @@ impl World {
         self.admin.path().join("home")
     }
 
+    /// The workstation of another operator of the fleet.
+    pub(crate) fn operator(&self, name: &str, role: &str) -> TempDir {
+        let home = tempfile::tempdir().unwrap();
+        let [request, certificate] = ["request", "pem"].map(|end| home.path().join(end));
+        let fleet = self.admin.path().join("fleet");
+        let at_home = |words: &[&str]| controller(&fleet, home.path(), words, &[]).done();
+        at_home(&[
+            "operator",
+            "request",
+            name,
+            "--out",
+            request.to_str().unwrap(),
+        ]);
+        let file = request.to_str().unwrap();
+        let approve = [
+            "operator",
+            "approve",
+            name,
+            "--role",
+            role,
+            "--request",
+            file,
+        ];
+        fs::write(&certificate, self.admin_does(&approve).done()).unwrap();
+        at_home(&["operator", "accept", certificate.to_str().unwrap()]);
+        home
+    }
+
     pub(crate) fn public_file(&self, name: &str) -> PathBuf {
         self.admin.path().join("fleet").join(name)
     }
