@@ -106,7 +106,9 @@ impl Deployer {
             unfinished: Mutex::default(),
             sweeper,
         };
-        deployer.find_unfinished()?;
+        if deployer.store.newer().is_none() {
+            deployer.find_unfinished()?;
+        }
         Ok(deployer)
     }
 
@@ -130,6 +132,7 @@ impl Deployer {
     /// # Errors
     /// When its description contradicts itself, or its project belongs to another stack.
     pub fn stage(&self, spec: StackSpec) -> Result<Session, Fault> {
+        self.store.writable()?;
         if let Some(owner) = self
             .store
             .owner_of(&spec.project)?
@@ -256,6 +259,8 @@ impl Deployer {
         match running {
             Some(journal) => Ok(journal.watch(after)),
             None if self.store.deploy_folder(deploy).is_dir() => {
+                // Whatever a journal says that we do not know would be cut off.
+                self.store.writable()?;
                 Ok(self.journal_of(deploy)?.watch(after))
             }
             None => Err(Fault::new(
@@ -307,8 +312,9 @@ impl Deployer {
         if let Some(active) = inner.active.get(&status.stack) {
             status.deploy = Some(active.deploy);
             status.confirm_within = active.confirmation.left().map(deploy::seconds);
+            status.needs_reconcile = false;
         } else {
-            status.needs_reconcile = self.left_unknown(&status.stack).is_some();
+            status.needs_reconcile |= self.left_unknown(&status.stack).is_some();
         }
         status
     }

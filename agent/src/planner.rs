@@ -22,6 +22,7 @@ mod adoption;
 mod disk;
 mod fields;
 mod files;
+mod foreign;
 mod images;
 mod outside;
 mod scope;
@@ -29,6 +30,7 @@ mod scope;
 pub use adoption::{Adopted, Origin, check_owner, origin};
 pub(crate) use disk::missing as missing_bytes;
 pub use files::differing;
+pub use foreign::{Foreign, foreign, foreigners, older};
 pub use images::ImageFacts;
 pub use outside::{Surroundings, VolumeFound, ports_needed, settle};
 pub use scope::part;
@@ -75,6 +77,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
     disk::check(inputs, &mut warnings)?;
     let files = files::plan(inputs);
     scope::check_files(inputs, &files)?;
+    foreign::check_others(inputs)?;
     let looks_changed = |file: &&FilePlan| {
         let adopted = inputs.adopted;
         adopted.is_none_or(|adopted| adopted.looks_changed(inputs, file))
@@ -82,6 +85,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
     let changed = files.iter().filter(looks_changed);
     let changed: Vec<&RelPath> = changed.map(|file| &file.path).collect();
     warnings.extend(inputs.adopted.and_then(Adopted::warning));
+    warnings.extend(foreign::warning(inputs));
     let services = inputs
         .stage
         .resolved

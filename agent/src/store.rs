@@ -13,12 +13,14 @@ use crate::files::{self, FileError};
 use crate::hostkey::HostKey;
 
 mod blobs;
+mod format;
 mod reserve;
 mod revisions;
 mod stages;
 mod unused;
 
 pub use blobs::{BlobWriter, Blobs};
+pub use format::Newer;
 pub use reserve::Reserve;
 pub use revisions::{Applied, AsFound, ImagePin, Revision, Took};
 pub use stages::Stage;
@@ -29,6 +31,7 @@ pub struct Store {
     key: HostKey,
     blobs: Blobs,
     audit: Arc<Audit>,
+    newer: Option<Newer>,
     _lock: File,
 }
 
@@ -42,6 +45,7 @@ impl Store {
             files::private_dir(&root.join(folder))?;
         }
         let lock = lock(&root.join("lock"))?;
+        let newer = format::settle(root)?;
         let key = HostKey::load_or_create(&root.join("key"))?;
         let blobs = Blobs::open(&root.join("blobs"))?;
         let store = Self {
@@ -49,14 +53,35 @@ impl Store {
             key,
             blobs,
             audit: Arc::new(Audit::open(&root.join("audit"))),
+            newer,
             _lock: lock,
         };
+        if let Some(newer) = store.newer() {
+            tracing::error!(fault = %newer.fault(), "this agent only reads");
+            return Ok(store);
+        }
         store.clear_staging()?;
         if let Err(error) = store.reserve().fill() {
             // Who deploys is told.
             tracing::error!(%error, source = ?std::error::Error::source(&error), "no room is kept for emergencies");
         }
         Ok(store)
+    }
+
+    /// Who has to be asked for changes, where a newer agent wrote what is here.
+    #[must_use]
+    pub fn newer(&self) -> Option<&Newer> {
+        self.newer.as_ref()
+    }
+
+    /// Whether this agent may change what is here.
+    ///
+    /// # Errors
+    /// When a newer agent wrote it: what this one does not know of would be lost.
+    pub fn writable(&self) -> Result<(), Fault> {
+        self.newer
+            .as_ref()
+            .map_or(Ok(()), |newer| Err(newer.fault()))
     }
 
     /// Half-made staging folders of an agent that was killed.

@@ -51,7 +51,8 @@ pub struct StackStatus {
     /// Seconds that are left to confirm that deploy, when it waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within: Option<u32>,
-    /// What runs may be no revision: the last deploy could not tell, or could not bring the stack back.
+    /// What runs may be no revision: the last deploy could not tell or could not bring the stack back, or the
+    /// containers are not those that the current revision made.
     #[serde(default)]
     pub needs_reconcile: bool,
 }

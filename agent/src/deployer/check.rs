@@ -20,11 +20,27 @@ impl Deployer {
     /// What is wrong on this host, which callers know as `host`: in general, and of these stacks or of all.
     pub async fn check(&self, host: &HostName, only: &[StackName]) -> Checkup {
         let mut findings = self.check_host(host).await;
+        // The engine is what it is all the same.
+        let engine_is_well = findings.is_empty();
+        findings.extend(self.store.newer().map(|newer| {
+            let Fault {
+                what,
+                causes,
+                hints,
+                ..
+            } = newer.fault();
+            Finding {
+                stack: None,
+                what,
+                why: causes.join("; "),
+                mend: format!("on {host}: {}", hints.join("; ")),
+            }
+        }));
         match self.store.stacks() {
             Ok(mut stacks) => {
                 stacks.retain(|stack| only.is_empty() || only.contains(stack));
                 // Without an engine there is nothing to compare with.
-                let engine = findings.is_empty() || self.engine.facts().await.is_ok();
+                let engine = engine_is_well || self.engine.facts().await.is_ok();
                 for stack in stacks {
                     if self.running(&stack).is_none() {
                         findings.extend(self.check_stack(host, stack, engine).await);
@@ -126,6 +142,7 @@ impl Deployer {
                     let Difference { what, why, mend } = difference;
                     let mend = match mend {
                         Mend::Restore => restore(host, &current),
+                        Mend::Deploy => format!("controller deploy {host}/{stack}"),
                         Mend::RemoveOrphans => {
                             format!("controller deploy {host}/{stack} --remove-orphans")
                         }

@@ -246,7 +246,9 @@ pub(super) async fn status(
     };
     let current = store.current(stack)?;
     let containers = engine.containers(&applied.spec.project).await?;
+    let foreign = |revision: &Revision| planner::foreigners(revision, &containers).next().is_some();
     Ok(Some(StackStatus {
+        needs_reconcile: current.as_ref().is_some_and(foreign),
         stack: stack.clone(),
         project: applied.spec.project,
         revision: current.as_ref().map(|revision| revision.id),
@@ -263,7 +265,6 @@ pub(super) async fn status(
             .collect(),
         deploy: None,
         confirm_within: None,
-        needs_reconcile: false,
     }))
 }
 

@@ -99,6 +99,9 @@ impl Deployer {
     /// Ends what an earlier agent's children are still doing, then goes on with its deploys. Once, before anything
     /// else is asked of the engine.
     pub async fn recover(&self) {
+        if self.store.newer().is_some() {
+            return;
+        }
         if let Err(error) = self.engine.end_leftovers().await {
             tracing::error!(%error, "cannot look for children of an earlier agent");
         }

@@ -119,6 +119,7 @@ impl Deployer {
             return Ok(true);
         }
         check_free(&inner, &stack)?;
+        self.store.writable()?;
         let to = self.kept(&stack, to)?;
         let work = Work::Rollback { stack, to };
         self.take(&mut inner, deploy, what, operator, work)
@@ -231,6 +232,7 @@ impl Deployer {
         if self.stop.is_cancelled() {
             return Err(Fault::new(FaultKind::Refused, "the agent is stopping"));
         }
+        self.store.writable()?;
         let room = self.store.reserve();
         if let Err(error) = room.fill() {
             // What makes a host smaller, or brings it back, is wanted most when it is full.

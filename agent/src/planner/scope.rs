@@ -10,7 +10,7 @@ use super::Inputs;
 use crate::resolved::ResolvedStack;
 use crate::store::{Revision, Stage};
 
-const WHOLE: &str = "deploy the whole stack instead: name it without a service";
+pub(super) const WHOLE: &str = "deploy the whole stack instead: name it without a service";
 
 /// What a deploy of that scope is about: what was named, and what that depends on by the new files. `None` is the
 /// whole stack.

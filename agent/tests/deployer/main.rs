@@ -15,6 +15,7 @@ mod disk;
 mod durable;
 mod ends;
 mod files;
+mod foreign;
 mod history;
 mod hooks;
 mod part;

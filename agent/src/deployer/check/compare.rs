@@ -4,6 +4,7 @@ use proto::event::{ContainerState, Health};
 use proto::id::ServiceName;
 
 use crate::engine::Container;
+use crate::planner::{self, Foreign};
 use crate::resolved::{ResolvedService, Restart};
 use crate::store::Revision;
 
@@ -12,6 +13,8 @@ use crate::store::Revision;
 pub(super) enum Mend {
     /// Making the host what the revision says.
     Restore,
+    /// Saying again what is wanted: what is recorded may be older than that.
+    Deploy,
     /// A deploy that takes away what no service asks for.
     RemoveOrphans,
     /// Nothing of ours: the service itself has something to say.
@@ -89,21 +92,16 @@ fn look(
     container: &Container,
 ) -> Option<Difference> {
     let name = &container.name;
-    let hash = revision.config_hashes.get(&service.name);
-    if hash.is_some_and(|hash| *hash != container.config_hash) {
-        return Some(Difference::restore(
-            format!("container {name} has another configuration"),
-            "Compose's config hash is not the one of the revision",
-        ));
-    }
-    // What an older revision made may run an image that a tag has left since.
-    let pin = revision.images.get(&service.image);
-    let pin = pin.filter(|_| !revision.older.contains_key(&service.name));
-    if pin.is_some_and(|pin| pin.id != container.image_id) {
-        return Some(Difference::restore(
-            format!("container {name} runs another image"),
-            format!("{} is another one in the revision", service.image),
-        ));
+    if let Some(foreign) = planner::foreign(revision, service, container) {
+        let what = match foreign {
+            Foreign::Settings => format!("container {name} has another configuration"),
+            Foreign::Image => format!("container {name} runs another image"),
+        };
+        return Some(Difference {
+            what,
+            why: planner::older(revision),
+            mend: Mend::Deploy,
+        });
     }
     let ended = format!("its exit code was {}", container.exit_code);
     match container.state {
