@@ -36,12 +36,18 @@ impl Beside {
 
     #[track_caller]
     pub(crate) fn until(&mut self, word: &str) {
+        self.find(word);
+    }
+
+    /// The next line with this word.
+    #[track_caller]
+    pub(crate) fn find(&mut self, word: &str) -> String {
         loop {
             let Some(line) = self.line() else {
                 panic!("{word:?} was never said:\n{}", self.said.join("\n"))
             };
             if line.contains(word) {
-                return;
+                return line;
             }
         }
     }
@@ -51,6 +57,15 @@ impl Beside {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.said.join("\n")
+    }
+
+    /// Sends it a signal: `STOP`, `CONT`, `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(sent.unwrap().success());
     }
 
     /// Its code and everything it said.

@@ -1,14 +1,12 @@
 //! What a deploy stands on goes away in the middle of it: the engine, the link.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tests::lab::{Fault, Image};
 
 use crate::alone::Alone;
 use crate::beside::Beside;
+use crate::relay::Wire;
 use crate::whole::{claim_every_event_once, claim_whole};
 use crate::world::{WEB, world};
 
@@ -77,51 +75,6 @@ fn a_frozen_engine_is_named_and_the_agent_goes_on_answering() {
     signal("CONT");
     assert_eq!(claim_whole(&alone, "thawed"), before);
     alone.deploy().done();
-}
-
-/// A way to a host that can be cut as often as one likes.
-struct Wire {
-    open: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Wire {
-    /// On port 7433 of an address of this machine alone.
-    fn to(host: SocketAddr, here: Ipv4Addr) -> Self {
-        let listener = TcpListener::bind((here, 7433)).unwrap();
-        let open = Arc::new(Mutex::new(Vec::new()));
-        let all = Arc::clone(&open);
-        thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                let far = TcpStream::connect(host).unwrap();
-                let mut open = all.lock().unwrap();
-                for (from, to) in [(&near, &far), (&far, &near)] {
-                    open.push(from.try_clone().unwrap());
-                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    thread::spawn(move || pass(from, to));
-                }
-            }
-        });
-        Self { open }
-    }
-
-    fn cut(&self) {
-        for stream in self.open.lock().unwrap().drain(..) {
-            stream.shutdown(Shutdown::Both).ok();
-        }
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream) {
-    let mut bytes = [0; 16 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut bytes) {
-        if to
-            .write_all(bytes.get(..count).unwrap_or_default())
-            .is_err()
-        {
-            break;
-        }
-    }
-    to.shutdown(Shutdown::Both).ok();
 }
 
 #[test]
