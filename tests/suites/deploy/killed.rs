@@ -104,7 +104,9 @@ impl<'w> Stage<'w> {
         if died {
             self.alone.start_agent();
         } else {
+            // One that lives on would count the steps of the next deed behind those of this one.
             self.alone.host.sh(&format!("rm -f {DIE}")).unwrap();
+            self.alone.restart_agent();
         }
         let when = format!("{deed:?}, dead at {step}");
         let ended = child.wait_with_output().unwrap();
