@@ -425,8 +425,8 @@ pub trait Engine: Send + Sync + 'static {
     async fn nudges(&self, project: &ProjectName)
     -> Result<BoxStream<'static, Nudge>, EngineError>;
 
-    /// Runs a program in a container to its end, and gives that. A program that does not end by the deadline goes on
-    /// inside, and so does one whose caller gives up: the engine has no way to end it.
+    /// Runs a program in a container to its end, and gives that. At the deadline it is ended; one whose caller gives up
+    /// goes on inside.
     async fn probe_exec(
         &self,
         container: &str,

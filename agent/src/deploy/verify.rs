@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use proto::event::{EventKind, Outcome};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{ProjectName, ServiceName};
@@ -14,15 +15,17 @@ use tokio::time::Instant;
 
 use super::{Job, Stopped};
 use crate::clock;
-use crate::engine::{Container, EngineError, LogRange};
+use crate::engine::{Container, EngineError, LogRange, Nudge};
 use crate::resolved::ResolvedService;
 use crate::store::{ImagePin, Revision, Stage};
 
 mod ask;
 mod judge;
+mod patience;
 mod probing;
 
 use judge::{Answers, Blame, Expected, Moment, Seen, Verdict, judge};
+use patience::patiently;
 use probing::Probing;
 
 /// Last lines shown of a container that failed.
@@ -125,15 +128,9 @@ pub(super) async fn verify(
     let mut shown = BTreeMap::new();
     loop {
         // Subscribed before looking, so that no change falls between the two.
-        let subscribe = job.engine.nudges(target.project);
-        let mut nudges = tokio::time::timeout(SUBSCRIBE_DEADLINE, subscribe)
-            .await
-            .map_err(|_| EngineError::TimedOut {
-                what: "listening to the engine".to_owned(),
-                after: SUBSCRIBE_DEADLINE,
-            })??;
+        let mut nudges = patiently(job, || subscribe(job, target.project)).await?;
         loop {
-            let mut containers = job.engine.containers(target.project).await?;
+            let mut containers = patiently(job, || job.engine.containers(target.project)).await?;
             // What the deploy leaves alone is neither judged nor shown.
             containers.retain(|container| target.covers(&container.service));
             let at = Moment {
@@ -167,6 +164,19 @@ pub(super) async fn verify(
         // The engine went away; give it a moment inside the same deadlines.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+async fn subscribe(
+    job: &Job,
+    project: &ProjectName,
+) -> Result<BoxStream<'static, Nudge>, EngineError> {
+    let subscribe = job.engine.nudges(project);
+    let late = |_| EngineError::TimedOut {
+        what: "listening to the engine".to_owned(),
+        after: SUBSCRIBE_DEADLINE,
+    };
+    let subscribed = tokio::time::timeout(SUBSCRIBE_DEADLINE, subscribe).await;
+    subscribed.map_err(late)?
 }
 
 /// Tells what changed since it was last told.

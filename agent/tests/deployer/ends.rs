@@ -7,7 +7,7 @@ use agent::engine::scripted::{Behaviour, Method, Trouble};
 use proto::event::{EventKind, Outcome, State};
 use serde_json::json;
 
-use crate::world::{Bundle, DB, World, end, entered, id, name, soon, until};
+use crate::world::{Bundle, DB, World, end, entered, id, name, rest, soon, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -242,4 +242,47 @@ async fn shutting_down_interrupts_what_has_changed_nothing_and_waits_for_it() {
     assert_eq!(world.deployer.running(&name("shop")), None);
     let end = end(&mut watcher).await;
     assert_eq!((end.outcome, end.revision), (Outcome::Interrupted, first));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_starts_again_while_a_version_is_judged_is_waited_for() {
+    let world = first_version().await;
+    away_for(&world, 5);
+    let mut watcher = world.begin(&second_version(), 2).await;
+    let events = rest(&mut watcher).await;
+    let waits = events.iter().filter(|event| match &event.kind {
+        EventKind::Warning { text } => text.contains("it is waited for"),
+        _ => false,
+    });
+    assert_eq!(waits.count(), 1, "{events:?}");
+    let last = events.last().map(|event| &event.kind);
+    assert!(
+        matches!(last, Some(EventKind::Finished { outcome, .. }) if *outcome == Outcome::Succeeded),
+        "{last:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_stays_away_takes_the_stack_back_with_its_name() {
+    let world = first_version().await;
+    let before = world.revision("shop");
+    away_for(&world, 150);
+    let end = world.deploy(&second_version(), 2).await;
+    assert_eq!(
+        (end.outcome, end.state),
+        (Outcome::Failed, State::RolledBack)
+    );
+    let fault = end.fault.expect("a reason");
+    assert!(fault.what.contains("does not answer"), "{fault:?}");
+    assert_eq!(world.revision("shop"), before);
+}
+
+/// As often as this it is not there for whoever wants to listen.
+fn away_for(world: &World, times: usize) {
+    for nth in 1..=times {
+        let down = EngineError::Down("it is starting".to_owned());
+        world
+            .engine
+            .trouble(Method::Nudges, nth, Trouble::Fail(down));
+    }
 }
