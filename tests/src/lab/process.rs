@@ -103,6 +103,19 @@ impl Process {
         let _reaped = self.nsenter().wait();
     }
 
+    /// Freezes it, and not its children.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+        // `nsenter` stops itself when its child does.
+        let nsenter = self.nsenter();
+        let _gone = rustix::process::kill_process(Pid::from_child(&nsenter), Signal::CONT);
+    }
+
     /// How it ended, if it has.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.nsenter().try_wait().ok().flatten()

@@ -12,9 +12,10 @@ pub(crate) const DIE: &str = "/run/die";
 
 /// The host, its agent, and the stack of the same name that was deployed to it.
 pub(crate) struct Alone<'w> {
+    // Goes before its host: one that is frozen keeps a host from ending.
+    agent: Process,
     pub(crate) host: Host,
     pub(crate) case: Case<'w>,
-    agent: Process,
 }
 
 impl<'w> Alone<'w> {
@@ -64,6 +65,15 @@ impl<'w> Alone<'w> {
     }
 
     /// Kills the agent, and not what it has started.
+    /// It does nothing more, and its connections stay open.
+    pub(crate) fn freeze_agent(&self) {
+        self.agent.freeze();
+    }
+
+    pub(crate) fn thaw_agent(&self) {
+        self.agent.thaw();
+    }
+
     pub(crate) fn kill_agent(&self) {
         self.agent.kill();
     }

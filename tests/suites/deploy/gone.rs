@@ -1,12 +1,12 @@
 //! What a deploy stands on goes away in the middle of it: the engine, the link.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use tests::lab::{Fault, Image};
 
 use crate::alone::Alone;
 use crate::beside::Beside;
-use crate::relay::Wire;
+use crate::relay::{Wire, stand_in};
 use crate::whole::{claim_every_event_once, claim_whole};
 use crate::world::{WEB, world};
 
@@ -82,7 +82,7 @@ fn a_link_that_breaks_at_every_event_loses_none_and_tells_none_twice() {
     let Some(world) = world() else { return };
     let case = world.case("severed");
     case.deploy().done();
-    let here = Ipv4Addr::new(127, 0, 74, 33);
+    let here = stand_in(world.emilia.ip());
     let host = SocketAddr::from((world.emilia.ip(), 7433));
     let wire = Wire::to(host, here);
     case.fleet_with("", &here.to_string());

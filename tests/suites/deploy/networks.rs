@@ -1,5 +1,5 @@
-//! Networks and neighbours that misbehave without a word: a long and lossy way, a reader that is frozen. Nobody waits
-//! for ever, and the work goes on.
+//! Networks and neighbours that misbehave without a word: long and lossy ways, links that go silent in one direction
+//! or in both, an agent and a reader that are frozen. Nobody waits for ever, and the work goes on.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::alone::Alone;
 use crate::beside::Beside;
-use crate::relay::{Length, Wire};
+use crate::relay::{Length, Wire, stand_in};
 use crate::whole::{claim_every_event_once, claim_whole};
 use crate::world::{WEB, eventually, world};
+
+/// A ping goes out every ten seconds and has ten to be answered; a busy machine adds to it.
+const NOTICED: Duration = Duration::from_secs(26);
 
 /// Another fleet file, in which the host has this address.
 fn fleet_at(alone: &Alone<'_>, file: &str, address: Ipv4Addr) {
@@ -19,11 +22,28 @@ fn fleet_at(alone: &Alone<'_>, file: &str, address: Ipv4Addr) {
     fs::write(folder.join(file), text).unwrap();
 }
 
+/// A version that needs so long to be healthy.
+fn slow(alone: &Alone<'_>, millis: u32) {
+    let text = WEB
+        .replace(
+            "FIXTURE_SHOW: NOTHING",
+            &format!("FIXTURE_HEALTHY_AFTER_MS: \"{millis}\""),
+        )
+        .replace("retries: 3", "retries: 60");
+    alone.case.write("compose.yaml", &text);
+}
+
+/// What the agent has on record as running, as it stands on its disk.
+fn current(alone: &Alone<'_>) -> Vec<u8> {
+    let path = format!("/var/lib/longshore/stacks/{}/current.json", alone.name());
+    alone.host.read_file(path).unwrap()
+}
+
 #[test]
 fn over_a_long_narrow_and_lossy_way_a_deploy_goes_through_and_stays_live() {
     let Some(world) = world() else { return };
     let alone = Alone::new(world, "faraway");
-    let here = Ipv4Addr::new(127, 0, 74, 35);
+    let here = stand_in(alone.host.ip());
     let _way = Wire::long(
         SocketAddr::from((alone.host.ip(), 7433)),
         here,
@@ -74,6 +94,119 @@ fn over_a_long_narrow_and_lossy_way_a_deploy_goes_through_and_stays_live() {
     let (first, last) = (heard[0], heard[heard.len() - 1]);
     assert!(last - first > Duration::from_millis(500), "{heard:?}");
     claim_whole(&alone, "over a bad way");
+}
+
+#[test]
+fn a_link_that_goes_silent_either_way_is_noticed_by_both_ends_and_the_deploy_goes_on() {
+    let Some(world) = world() else { return };
+    let alone = Alone::new(world, "parted");
+    let [a, b, c, _] = alone.host.ip().octets();
+    // Each way to the host has an address of its own, so that each can fail in its own manner.
+    let ways = [("both", 241), ("in", 242), ("out", 243)].map(|(name, last)| {
+        let address = Ipv4Addr::new(a, b, c, last);
+        let line = format!("ip address add {address}/24 dev eth0");
+        alone.host.sh(&line).unwrap();
+        fleet_at(&alone, &format!("{name}.toml"), address);
+        (name, address)
+    });
+    slow(&alone, 6000);
+    alone.case.write(".env", "TAG=2\n");
+    let name = alone.name().to_owned();
+    let deploy = [
+        "--fleet",
+        "both.toml",
+        "deploy",
+        &name,
+        "--yes",
+        "-o",
+        "jsonl",
+    ];
+    let mut deploy = Beside::start(&alone.case, &deploy);
+    deploy.until("verifying");
+    let attached = ["in.toml", "out.toml"].map(|file| {
+        let words = ["--fleet", file, "attach", &name, "-o", "jsonl"];
+        let mut attached = Beside::start(&alone.case, &words);
+        attached.until("verifying");
+        attached
+    });
+    let cut = |verb: &str| {
+        let rules = ways.iter().flat_map(|(way, address)| {
+            let inward =
+                (*way != "out").then(|| format!("iptables {verb} INPUT -d {address} -j DROP"));
+            let outward =
+                (*way != "in").then(|| format!("iptables {verb} OUTPUT -s {address} -j DROP"));
+            inward.into_iter().chain(outward)
+        });
+        let rules: Vec<String> = rules.collect();
+        alone.host.sh(&rules.join(" && ")).unwrap();
+    };
+    let before = current(&alone);
+    cut("-I");
+    let silent = Instant::now();
+    // The deploy is the agent's, and goes on with nobody there to see it.
+    eventually("the deploy ends unseen", || current(&alone) != before);
+    let [inward, mut outward] = attached;
+    for watcher in [&mut deploy, &mut outward] {
+        watcher.until("link_lost");
+    }
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    let established = ways
+        .map(|(_, address)| format!("src {address}"))
+        .join(" or ");
+    eventually("the agent lets the dead connections go", || {
+        let line = format!("ss -Htn state established '( {established} )'");
+        alone.host.sh(&line).unwrap().trim().is_empty()
+    });
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    // Who comes while it is silent is told which host does not answer.
+    let words = ["--fleet", "in.toml", "status", &name];
+    alone.case.controller(&words).failed(6, &[&name, "5 s"]);
+    cut("-D");
+    // What the agent says arrived while nothing reached it.
+    let (code, said) = inward.end();
+    assert_eq!(code, 0, "{said}");
+    claim_every_event_once(&said, "over half a link");
+    for watcher in [deploy, outward] {
+        let (code, said) = watcher.end();
+        assert_eq!(code, 0, "{said}");
+        claim_every_event_once(&said, "after the silence");
+        let lost = said.lines().find(|line| line.contains("link_lost"));
+        assert!(lost.is_some_and(|line| line.contains(&name)), "{said}");
+    }
+    claim_whole(&alone, "after the silence");
+}
+
+#[test]
+fn an_agent_that_was_frozen_in_a_deploy_is_named_and_does_no_step_twice() {
+    let Some(world) = world() else { return };
+    let alone = Alone::new(world, "icebound");
+    let name = alone.name().to_owned();
+    slow(&alone, 3000);
+    alone.case.write(".env", "TAG=2\n");
+    let words = ["deploy", &name, "--yes", "-o", "jsonl"];
+    let mut deploy = Beside::start(&alone.case, &words);
+    deploy.until("verifying");
+    alone.freeze_agent();
+    let frozen = Instant::now();
+    let lost = deploy.find("link_lost");
+    assert!(frozen.elapsed() < NOTICED, "{:?}", frozen.elapsed());
+    assert!(lost.contains(&name), "{lost}");
+    alone
+        .case
+        .controller(&["status", &name])
+        .failed(6, &[&name, "5 s"]);
+    alone.thaw_agent();
+    let (code, said) = deploy.end();
+    assert_eq!(code, 0, "{said}");
+    claim_every_event_once(&said, "after the frost");
+    for state in ["applying", "verifying", "committed"] {
+        let entered = format!("\"state\":\"{state}\"");
+        let times = said
+            .lines()
+            .filter(|line| line.contains("state_entered") && line.contains(&entered));
+        assert_eq!(times.count(), 1, "{state}:\n{said}");
+    }
+    claim_whole(&alone, "after the frost");
 }
 
 #[test]

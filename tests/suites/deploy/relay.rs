@@ -19,6 +19,12 @@ pub(crate) struct Length {
     pub(crate) rate: u32,
 }
 
+/// An address of this machine alone that stands for a host; other hosts, and other runs, have others.
+pub(crate) fn stand_in(host: Ipv4Addr) -> Ipv4Addr {
+    let [.., run, number] = host.octets();
+    Ipv4Addr::new(127, 74, run, number)
+}
+
 impl Wire {
     /// On port 7433 of an address of this machine alone.
     pub(crate) fn to(host: SocketAddr, here: Ipv4Addr) -> Self {
