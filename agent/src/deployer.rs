@@ -163,8 +163,8 @@ impl Deployer {
                 return Err(Fault::new(FaultKind::Refused, what)
                     .hint("give one of the two another dir in fleet.toml"));
             }
-            let runs = self.store.current(&stack)?.is_some();
-            if stack == spec.stack && there != wanted && runs {
+            let moved = stack == spec.stack && there != wanted;
+            if moved && self.store.current(&stack)?.is_some() {
                 let what = format!(
                     "stack {stack} lives in {} on this host and cannot move to {} while it runs",
                     there.display(),

@@ -25,7 +25,10 @@ fn host() -> World {
 /// The records of the first stack and its deploys.
 fn records(world: &World) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in ["stacks/shop", "stacks/shop/revisions", "stages"] {
+    files(&world.path("stages"), &mut found);
+    // The other stack's is its own.
+    found.retain(|path| std::fs::read_to_string(path).unwrap().contains("shop"));
+    for folder in ["stacks/shop", "stacks/shop/revisions"] {
         files(&world.path(folder), &mut found);
     }
     for number in [1, 2] {
@@ -55,6 +58,9 @@ fn claim_alive(world: World, what: &str) -> World {
         world.deployer.recover().await;
         let other = world.deployer.status(Some(&name("other"))).await.unwrap();
         assert_eq!(other[0].containers.len(), 1, "{what}");
+        let plan = world.plan(&Bundle::web("other")).await;
+        let idle = plan.as_ref().is_ok_and(|plan| !plan.has_changes());
+        assert!(idle, "{what}: {plan:?}");
         if let Err(fault) = world.deployer.status(Some(&name("shop"))).await {
             assert!(!fault.what.is_empty());
         }
