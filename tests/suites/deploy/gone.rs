@@ -8,7 +8,7 @@ use crate::alone::Alone;
 use crate::beside::Beside;
 use crate::relay::{Wire, stand_in};
 use crate::whole::{claim_every_event_once, claim_whole};
-use crate::world::{WEB, world};
+use crate::world::{WEB, eventually, world};
 
 #[test]
 fn an_engine_that_dies_in_the_middle_leaves_old_or_new() {
@@ -45,6 +45,11 @@ fn an_engine_that_dies_in_the_middle_leaves_old_or_new() {
         alone.host.start_docker().unwrap();
         let (code, said) = deploy.end();
         assert!([0, 1, 3].contains(&code), "{moment}: {code}\n{said}");
+        // The engine starts what it had again, in its own time.
+        eventually("the engine has its containers again", || {
+            let again = "docker ps -aq --filter status=restarting";
+            alone.host.sh(again).unwrap().is_empty()
+        });
         let after = claim_whole(&alone, &format!("{moment}: {code}\n{said}"));
         if code == 0 {
             assert_ne!(after.revision, before.revision, "{moment}");
