@@ -1,6 +1,6 @@
 //! A project that somebody started by hand: whose it is, whether it can be taken over, and what stays as it is then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use proto::fault::{Fault, FaultKind};
@@ -163,11 +163,15 @@ fn not_from_files(project: &ProjectName, why: &str) -> Fault {
 impl Adopted<'_> {
     /// What the plan tells of it.
     pub(super) fn told(&self) -> Adoption {
-        let inexact = self.found.found.as_ref().map(|it| it.inexact.clone());
         Adoption {
             directory: self.found.directory.display().to_string(),
-            inexact: inexact.unwrap_or_default(),
+            inexact: self.inexact().cloned().collect(),
         }
+    }
+
+    /// The services that would not come back as they run.
+    fn inexact(&self) -> impl Iterator<Item = &ServiceName> {
+        self.found.found.iter().flat_map(|found| &found.inexact)
     }
 
     /// The files that look different to whoever mounts them: a mode alone starts nothing anew.
@@ -193,9 +197,9 @@ impl Adopted<'_> {
         if containers.iter().all(|it| Some(&it.config_hash) == wanted) {
             return Vec::new();
         }
-        let exact = |name: &ServiceName| !self.told().inexact.contains(name);
+        let exact = self.inexact().all(|name| *name != service.name);
         let old = self.found.resolved.service(&service.name);
-        if let Some(old) = old.filter(|old| exact(&old.name) && old.marks != service.marks) {
+        if let Some(old) = old.filter(|old| exact && old.marks != service.marks) {
             fields.extend(fields::changed(old, service));
             return Vec::new();
         }
@@ -207,8 +211,7 @@ impl Adopted<'_> {
 
     /// What the operator should know before.
     pub(super) fn warning(&self) -> Option<String> {
-        let inexact: BTreeSet<ServiceName> = self.told().inexact;
-        let names: Vec<&str> = inexact.iter().map(ServiceName::as_str).collect();
+        let names: Vec<&str> = self.inexact().map(ServiceName::as_str).collect();
         (!names.is_empty()).then(|| {
             format!(
                 "going back may not bring back exactly as it runs now: {}; the files here and the values of this \

@@ -28,10 +28,7 @@ pub(super) fn is_full(message: &str) -> bool {
 pub(super) fn explain(reference: &str, code: u16, words: &str) -> EngineError {
     let registry = registry_of(reference);
     let lower = words.to_lowercase();
-    let known = CAUSES
-        .iter()
-        .find(|cause| cause.applies(code, &lower))
-        .copied();
+    let known = CAUSES.iter().find(|cause| cause.applies(code, &lower));
     let mut message = match known {
         Some(cause) => format!("{}: ", cause.says.replace("{registry}", registry)),
         None => String::new(),
@@ -44,7 +41,7 @@ pub(super) fn explain(reference: &str, code: u16, words: &str) -> EngineError {
         image: reference.to_owned(),
         message,
         hint: hint.map(|hint| hint.replace("{registry}", registry)),
-        limited: known.is_some_and(|cause| std::ptr::eq(cause, &LIMITED)),
+        limited: LIMITED.applies(code, &lower),
     }
 }
 
@@ -76,7 +73,7 @@ impl Cause {
 }
 
 /// The registry is asked too often.
-static LIMITED: Cause = Cause {
+const LIMITED: Cause = Cause {
     // No bare number: digests are full of them.
     words: &["toomanyrequests", "too many requests"],
     codes: &[429],
@@ -85,27 +82,27 @@ static LIMITED: Cause = Cause {
 };
 
 /// In this order: the engine wraps one error into another, and the specific one must win over its wrapping.
-static CAUSES: &[&Cause] = &[
-    &LIMITED,
-    &Cause {
+const CAUSES: &[Cause] = &[
+    LIMITED,
+    Cause {
         words: &["server gave http response to https client"],
         codes: &[],
         says: "{registry} speaks plain HTTP",
         hint: "list it under insecure-registries in /etc/docker/daemon.json on the host",
     },
-    &Cause {
+    Cause {
         words: &["x509:", "tls: ", "certificate"],
         codes: &[],
         says: "the certificate of {registry} is not accepted",
         hint: "on the host: /etc/docker/certs.d/{registry}/ca.crt",
     },
-    &Cause {
+    Cause {
         words: &["connection refused"],
         codes: &[],
         says: "{registry} refuses connections",
         hint: "is the registry running, and is the name right?",
     },
-    &Cause {
+    Cause {
         words: &[
             "verification failed for digest",
             "does not match digest",
@@ -115,13 +112,13 @@ static CAUSES: &[&Cause] = &[
         says: "{registry} sent something else than it was asked for",
         hint: "push the image again; what the registry keeps of it is damaged, or changed on the way",
     },
-    &Cause {
+    Cause {
         words: &["no such host", "server misbehaving", "name resolution"],
         codes: &[],
         says: "the host cannot find {registry}",
         hint: "",
     },
-    &Cause {
+    Cause {
         words: &[
             "i/o timeout",
             "deadline exceeded",
@@ -132,13 +129,13 @@ static CAUSES: &[&Cause] = &[
         says: "{registry} cannot be reached",
         hint: "",
     },
-    &Cause {
+    Cause {
         words: &["connection reset", "broken pipe", "unexpected eof", ": eof"],
         codes: &[],
         says: "{registry} broke the connection off",
         hint: "",
     },
-    &Cause {
+    Cause {
         words: &[
             "repository does not exist or may require",
             "insufficient_scope",
@@ -147,7 +144,7 @@ static CAUSES: &[&Cause] = &[
         says: "it does not exist, or needs a login",
         hint: "check the name; for a private image: docker login {registry} on the workstation",
     },
-    &Cause {
+    Cause {
         words: &[
             "unauthorized",
             "authentication required",
@@ -161,7 +158,7 @@ static CAUSES: &[&Cause] = &[
         says: "{registry} denies access",
         hint: "docker login {registry} on the workstation",
     },
-    &Cause {
+    Cause {
         words: &[
             "500 internal",
             "502 bad",
@@ -173,7 +170,7 @@ static CAUSES: &[&Cause] = &[
         says: "{registry} has a fault of its own",
         hint: "",
     },
-    &Cause {
+    Cause {
         words: &[
             "manifest unknown",
             "name unknown",
