@@ -88,6 +88,15 @@ impl<'w> Stage<'w> {
         3 - self.tag
     }
 
+    /// Asks the deploy that runs to stop; since when.
+    fn cancel(&self) -> Instant {
+        let asked = Instant::now();
+        let name = self.alone.name();
+        let place = format!("{name}/{name}");
+        self.alone.case.controller(&["cancel", &place]).done();
+        asked
+    }
+
     /// Compose says that many lines when it brings the other version; the deaths are as exact as a signal is.
     fn dies_at_line(&mut self, number: usize) -> bool {
         let when = format!("dead at line {number}");
@@ -196,12 +205,7 @@ fn a_compose_that_hangs_is_gone_soon_after_a_cancel_with_all_that_it_started() {
     stage.between.at(4, Deed::Freeze);
     let deploy = Beside::start(&stage.alone.case, &words);
     eventually("Compose is frozen", || !stage.between.struck().is_empty());
-    let cancelled = Instant::now();
-    stage
-        .alone
-        .case
-        .controller(&["cancel", "stuck/stuck"])
-        .done();
+    let cancelled = stage.cancel();
     let frozen = stage.between.struck()[0];
     eventually("the frozen Compose is gone", || is_gone(frozen));
     assert!(cancelled.elapsed() < GONE, "{:?}", cancelled.elapsed());
@@ -217,12 +221,7 @@ fn a_compose_that_hangs_is_gone_soon_after_a_cancel_with_all_that_it_started() {
     stage.alone.host.write_file(INSTEAD, deaf, 0o755).unwrap();
     let mut deploy = Beside::start(&stage.alone.case, &words);
     deploy.until("compose: deaf");
-    let cancelled = Instant::now();
-    stage
-        .alone
-        .case
-        .controller(&["cancel", "stuck/stuck"])
-        .done();
+    let cancelled = stage.cancel();
     let left = || {
         stage
             .alone
