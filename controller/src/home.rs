@@ -27,6 +27,7 @@ pub struct Home {
     config: PathBuf,
     state: PathBuf,
     cache: PathBuf,
+    data: PathBuf,
 }
 
 impl Home {
@@ -37,6 +38,7 @@ impl Home {
             config: root.join("config"),
             state: root.join("state"),
             cache: root.join("cache"),
+            data: root.join("data"),
         }
     }
 
@@ -73,6 +75,7 @@ impl Home {
             config: pick("XDG_CONFIG_HOME", ".config")?,
             state: pick("XDG_STATE_HOME", ".local/state")?,
             cache: pick("XDG_CACHE_HOME", ".cache")?,
+            data: pick("XDG_DATA_HOME", ".local/share")?,
         })
     }
 
@@ -92,6 +95,12 @@ impl Home {
     #[must_use]
     pub fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// What was brought here to be used: agents for hosts.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Where the identities for one fleet are.
@@ -202,6 +211,7 @@ mod tests {
         assert_eq!(found.config(), Path::new("/h/.config/longshore"));
         assert_eq!(found.state(), Path::new("/s/longshore"));
         assert_eq!(found.cache(), Path::new("/h/.cache/longshore"));
+        assert_eq!(found.data(), Path::new("/h/.local/share/longshore"));
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! drops); `command::Leave` owns the listener for signals. Nothing else runs beside the caller.
 
 mod admin;
+pub mod agents;
 pub mod board;
 pub mod bundle;
 pub mod cli;
