@@ -63,6 +63,20 @@ pub trait Dial: Send + Sync + 'static {
     fn heads(&self) -> Option<Arc<Heads>> {
         None
     }
+
+    /// Why the host did not let this operator in on the newest connection. In TLS 1.3 that is heard only after the
+    /// handshake, and HTTP/2 makes a broken connection of it.
+    fn refusal(&self) -> Option<Fault> {
+        None
+    }
+}
+
+/// What went wrong, in the host's own words where it refused us.
+fn told(dial: &Arc<dyn Dial>, fault: Fault) -> Fault {
+    match fault.kind {
+        FaultKind::Unreachable | FaultKind::Denied => dial.refusal().unwrap_or(fault),
+        _ => fault,
+    }
 }
 
 /// This program's version, for messages.
@@ -107,7 +121,8 @@ impl Link {
     /// When the host cannot be reached, refuses us, or speaks another protocol.
     pub async fn connect(host: HostName, dial: Arc<dyn Dial>) -> Result<Self, Fault> {
         let client = client(&host, &dial, channel::Purpose::Control).await?;
-        let facts = Arc::new(hello(&host, client.clone()).await?);
+        let facts = hello(&host, client.clone()).await;
+        let facts = Arc::new(facts.map_err(|fault| told(&dial, fault))?);
         Ok(Self {
             host,
             dial,
@@ -315,7 +330,8 @@ impl Link {
         limit: Duration,
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Fault> {
-        call(&self.host, what, limit, answer).await
+        let answer = call(&self.host, what, limit, answer).await;
+        answer.map_err(|fault| told(&self.dial, fault))
     }
 
     fn garbled(&self, why: impl std::fmt::Display) -> Fault {
@@ -332,7 +348,8 @@ async fn client(
     dial: &Arc<dyn Dial>,
     purpose: channel::Purpose,
 ) -> Result<AgentClient<Heard>, Fault> {
-    let channel = channel::open(host, Arc::clone(dial), purpose).await?;
+    let channel = channel::open(host, Arc::clone(dial), purpose).await;
+    let channel = channel.map_err(|fault| told(dial, fault))?;
     let heard = Heard::new(channel, dial.heads());
     Ok(AgentClient::new(heard)
         .max_decoding_message_size(MESSAGE_BYTES)

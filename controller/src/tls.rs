@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -41,6 +41,8 @@ const ALPN: &[u8] = b"h2";
 pub struct HostClient {
     host: HostName,
     config: Arc<ClientConfig>,
+    /// Of the newest connection.
+    refusal: Arc<Mutex<Option<Refusal>>>,
 }
 
 impl std::fmt::Debug for HostClient {
@@ -96,7 +98,15 @@ impl HostClient {
         Ok(Self {
             host: host.clone(),
             config: Arc::new(config),
+            refusal: Arc::default(),
         })
+    }
+
+    /// Why the host refused this operator on the newest connection, should it have done so.
+    #[must_use]
+    pub fn refusal(&self) -> Option<ConnectError> {
+        let newest = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.as_ref().and_then(Refusal::get)
     }
 
     /// The host it speaks to.
@@ -181,7 +191,13 @@ where
             why: "it does not speak HTTP/2".into(),
         });
     }
-    Ok(HostStream::new(stream, address, &client.host))
+    let stream = HostStream::new(stream, address, &client.host);
+    let mut newest = client
+        .refusal
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    *newest = Some(stream.refusal());
+    Ok(stream)
 }
 
 fn with_port(address: &str) -> String {

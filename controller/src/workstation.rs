@@ -270,6 +270,10 @@ impl Dial for Direct {
     fn heads(&self) -> Option<Arc<Heads>> {
         Some(Arc::clone(&self.heads))
     }
+
+    fn refusal(&self) -> Option<Fault> {
+        self.client.refusal().map(Fault::from)
+    }
 }
 
 impl Supply for Bundle {
