@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use proto::id::{FleetName, OperatorName};
-use proto::identity::Identity;
+use proto::id::{FleetName, HostName, OperatorName};
+use proto::identity::{Identity, InvalidNames, Names};
 use proto::role::Role;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
@@ -37,21 +37,25 @@ pub enum PeerError {
     /// A name, but not an operator's of this fleet.
     #[error("{0} is no operator of this fleet")]
     Foreign(String),
+    /// An operator who is limited to other hosts.
+    #[error("operator {0} is limited to other hosts")]
+    Elsewhere(OperatorName),
 }
 
 impl Peer {
     /// Reads a certificate whose chain has been verified already.
     ///
     /// # Errors
-    /// When it does not name exactly one operator of `fleet`.
+    /// When it does not name exactly one operator of `fleet` who may work on `host`.
     pub fn from_certificate(
         der: &CertificateDer<'_>,
         fleet: &FleetName,
+        host: &HostName,
         address: SocketAddr,
     ) -> Result<Self, PeerError> {
         let (_, parsed) = parse_x509_certificate(der).map_err(|_| PeerError::Unreadable)?;
         let certificate = EndEntityCert::try_from(der).map_err(|_| PeerError::Unreadable)?;
-        let (name, role) = operator(&certificate, fleet)?;
+        let (name, role) = operator(&certificate, fleet, host)?;
         let ends = parsed.validity().not_after.timestamp();
         Ok(Self {
             operator: name,
@@ -77,21 +81,30 @@ impl Peer {
     }
 }
 
-/// The one name in a certificate, if it is an operator's of `fleet`.
+/// The operator that a certificate names, if it is one of `fleet` who may work on `host`.
 pub(crate) fn operator(
     certificate: &EndEntityCert<'_>,
     fleet: &FleetName,
+    host: &HostName,
 ) -> Result<(OperatorName, Role), PeerError> {
-    let mut names = certificate.valid_uri_names();
-    let (Some(uri), None) = (names.next(), names.next()) else {
-        return Err(PeerError::Names);
-    };
-    match uri.parse() {
-        Ok(Identity::Operator {
+    let foreign = |uri: String| PeerError::Foreign(uri.chars().take(200).collect());
+    let names = Names::read(certificate.valid_uri_names()).map_err(|error| match error {
+        InvalidNames::Count | InvalidNames::Limit => PeerError::Names,
+        InvalidNames::Foreign(_) => {
+            let uri = certificate.valid_uri_names().next();
+            foreign(uri.unwrap_or_default().to_owned())
+        }
+    })?;
+    let allowed = names.allows(host);
+    match names.identity {
+        Identity::Operator {
             fleet: theirs,
             role,
             name,
-        }) if theirs == *fleet => Ok((name, role)),
-        _ => Err(PeerError::Foreign(uri.chars().take(200).collect())),
+        } if theirs == *fleet => match allowed {
+            true => Ok((name, role)),
+            false => Err(PeerError::Elsewhere(name)),
+        },
+        other => Err(foreign(other.to_string())),
     }
 }

@@ -5,22 +5,18 @@ use std::path::Path;
 use proto::fault::{Fault, FaultKind};
 use time::OffsetDateTime;
 
-use crate::cli::{
-    HostApproveArgs, HostVerb, InitArgs, OperatorAcceptArgs, OperatorApproveArgs,
-    OperatorRequestArgs, OperatorVerb, Output, OutputArgs,
-};
+use crate::cli::{HostApproveArgs, HostVerb, InitArgs, Output, OutputArgs};
 use crate::exit::Exit;
 use crate::fleet::Fleet;
 use crate::fleet_file::{self, HostEntry};
 use crate::home::Home;
-use crate::identity::{
-    self, HostApproveParams, InitParams, OperatorAcceptParams, OperatorApproveParams,
-    OperatorRequestParams,
-};
+use crate::identity::{self, HostApproveParams, InitParams};
 use crate::passphrase::Sources;
 use crate::start::Admin;
 use crate::terminal::Terminal;
 use crate::workstation::Workstation;
+
+mod operators;
 
 /// Requests, grants and certificates are small; more is not one.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -45,9 +41,7 @@ pub(crate) fn run(
         Admin::Init(args) => place.init(args)?,
         Admin::Host(HostVerb::Approve(args)) => place.host_approve(args)?,
         Admin::Host(HostVerb::List(output)) => place.host_list(output)?,
-        Admin::Operator(OperatorVerb::Request(args)) => place.operator_request(&args)?,
-        Admin::Operator(OperatorVerb::Approve(args)) => place.operator_approve(args)?,
-        Admin::Operator(OperatorVerb::Accept(args)) => place.operator_accept(&args)?,
+        Admin::Operator(verb) => place.operator(verb)?,
     }
     Ok(Exit::Done)
 }
@@ -97,10 +91,7 @@ impl Place<'_> {
     fn host_approve(&self, args: HostApproveArgs) -> Result<(), Fault> {
         let file = self.workstation.fleet_file(self.file)?;
         let fleet = Fleet::load(&file)?;
-        let crl = fleet
-            .crl
-            .clone()
-            .unwrap_or_else(|| fleet.root.join("revoked.crl"));
+        let crl = fleet.revocations();
         let host = HostEntry {
             name: name(&args.name)?,
             address: args.address,
@@ -166,59 +157,6 @@ impl Place<'_> {
                 }))?;
             }
         }
-        Ok(())
-    }
-
-    fn operator_request(&self, args: &OperatorRequestArgs) -> Result<(), Fault> {
-        let report = identity::operator_request(&OperatorRequestParams {
-            home: &self.home,
-            ca: &self.fleet()?.ca,
-            name: &name(&args.name)?,
-        })?;
-        self.hand_out(args.out.as_deref(), &report.request)?;
-        let ask = format!(
-            "controller operator approve {} --role ROLE --request FILE",
-            args.name
-        );
-        self.terminal.note(format!(
-            "an admin of fleet {} signs it: {ask}",
-            report.fleet
-        ));
-        Ok(())
-    }
-
-    fn operator_approve(&self, args: OperatorApproveArgs) -> Result<(), Fault> {
-        let report = identity::operator_approve(&OperatorApproveParams {
-            home: &self.home,
-            ca: &self.fleet()?.ca,
-            name: &name(&args.name)?,
-            role: args.role.into(),
-            request: &read(&args.request)?,
-            passphrase: &Sources::from_environment(args.passphrase_file),
-        })?;
-        self.claimed(report.claimed.as_deref(), &args.name);
-        self.hand_out(args.out.as_deref(), &report.certificate)?;
-        self.terminal.note(format!(
-            "{} is approved until {}",
-            report.identity,
-            date(report.expires)
-        ));
-        self.terminal
-            .note("next, on their workstation: controller operator accept FILE");
-        Ok(())
-    }
-
-    fn operator_accept(&self, args: &OperatorAcceptArgs) -> Result<(), Fault> {
-        let report = identity::operator_accept(&OperatorAcceptParams {
-            home: &self.home,
-            ca: &self.fleet()?.ca,
-            certificate: &read(&args.certificate)?,
-        })?;
-        self.terminal.say(format!(
-            "you are {} until {}",
-            report.identity,
-            date(report.expires)
-        ));
         Ok(())
     }
 

@@ -246,6 +246,13 @@ impl Fleet {
         self.hosts.iter().find(|host| host.name == *name)
     }
 
+    /// Where the list of revoked operators is.
+    #[must_use]
+    pub fn revocations(&self) -> PathBuf {
+        let beside = || self.root.join("revoked.crl");
+        self.crl.clone().unwrap_or_else(beside)
+    }
+
     /// The stack of that name.
     #[must_use]
     pub fn stack(&self, name: &StackName) -> Option<&Stack> {

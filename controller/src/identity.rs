@@ -1,8 +1,5 @@
 //! Making a fleet's identities: authorities at `init`, then hosts and operators one request at a time.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use proto::fault::{Fault, FaultKind};
@@ -19,8 +16,13 @@ use crate::passphrase::{PassphraseError, Purpose, Sources};
 use crate::pki::{Authorities, Fingerprint, FleetCa, Issued, PkiError, Request, make_request};
 use crate::private::{self, FileError};
 
+mod issued;
+mod list;
 mod operator;
 
+use issued::record;
+
+pub use list::{OperatorEntry, OperatorListParams, operator_list};
 pub use operator::{
     OperatorAcceptParams, OperatorAcceptReport, OperatorApproveParams, OperatorApproveReport,
     OperatorIdentity, OperatorRequestParams, OperatorRequestReport, load_operator, operator_accept,
@@ -141,7 +143,8 @@ pub fn init(params: &InitParams<'_>) -> Result<InitReport, IdentityError> {
 
     let key = new_key()?;
     let request = Request::from_pem(&make_request(&key, params.operator.as_str())?)?;
-    let issued = authorities.operator_certificate(&request, params.operator, Role::Admin, now)?;
+    let issued =
+        authorities.operator_certificate(&request, params.operator, Role::Admin, &[], now)?;
     record(&folder, &issued)?;
     operator::install(&folder, &key, &issued.to_pem())?;
 
@@ -263,26 +266,6 @@ fn unlock(
 
 fn new_key() -> Result<KeyPair, IdentityError> {
     Ok(KeyPair::generate().map_err(|error| PkiError::make("a key", error))?)
-}
-
-/// Notes what was signed: without serial numbers nothing can be revoked later.
-fn record(folder: &FleetFolder, issued: &Issued) -> Result<(), IdentityError> {
-    let path = folder.issued();
-    let line = serde_json::json!({
-        "serial": issued.serial,
-        "identity": issued.identity.to_string(),
-        "expires": issued.expires.unix_timestamp(),
-    });
-    let write = || {
-        let mut options = OpenOptions::new();
-        let mut file = options.append(true).create(true).mode(0o600).open(&path)?;
-        file.write_all(format!("{line}\n").as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|source| {
-        let (verb, path) = ("write", path.clone());
-        FileError::Io { verb, path, source }.into()
-    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod authority;
 mod bundle;
 mod check;
 mod issue;
+mod list;
 mod public;
 mod request;
 
@@ -17,6 +18,7 @@ pub use bundle::Authorities;
 pub(crate) use check::{CLIENT_AUTH, SERVER_AUTH, only_uri, verify_chain};
 pub use check::{Leaf, read_leaf};
 pub use issue::{Issued, Revoked};
+pub use list::RevocationList;
 pub use public::{Fingerprint, FleetCa};
 pub use request::{Request, make_request};
 

@@ -77,7 +77,7 @@ impl From<FileError> for Fault {
 pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
     let file = File::open(path).map_err(FileError::io("read", path))?;
     check_mode(path, &file.metadata().map_err(FileError::io("read", path))?)?;
-    read_text(path, file)
+    read_text(path, file, LONGEST)
 }
 
 /// Reads a file that anyone may see.
@@ -86,7 +86,16 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
 /// When it is missing, unreadable or not text.
 pub fn read(path: &Path) -> Result<String, FileError> {
     let file = File::open(path).map_err(FileError::io("read", path))?;
-    Ok(read_text(path, file)?.to_string())
+    Ok(read_text(path, file, LONGEST)?.to_string())
+}
+
+/// Reads a file that grows with the years, 64 MiB at most.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_long(path: &Path) -> Result<String, FileError> {
+    let file = File::open(path).map_err(FileError::io("read", path))?;
+    Ok(read_text(path, file, 64 * LONGEST)?.to_string())
 }
 
 /// Refuses a private file that others may read; a missing one is fine.
@@ -111,14 +120,14 @@ fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), FileError> {
     Ok(())
 }
 
-fn read_text(path: &Path, file: File) -> Result<Zeroizing<String>, FileError> {
+fn read_text(path: &Path, file: File, longest: u64) -> Result<Zeroizing<String>, FileError> {
     let mut text = Zeroizing::new(String::new());
     let unfit = |why| FileError::Unfit {
         path: path.to_owned(),
         why,
     };
-    match file.take(LONGEST + 1).read_to_string(&mut text) {
-        Ok(bytes) if bytes as u64 > LONGEST => Err(unfit("is far too long")),
+    match file.take(longest + 1).read_to_string(&mut text) {
+        Ok(bytes) if bytes as u64 > longest => Err(unfit("is far too long")),
         Ok(_) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(unfit("is not text")),
         Err(error) => Err(FileError::io("read", path)(error)),

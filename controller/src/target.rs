@@ -181,6 +181,32 @@ pub fn select<T: AsRef<str>>(fleet: &Fleet, targets: &[T]) -> Result<Vec<Selecti
     Ok(selections)
 }
 
+/// Hosts by their names and labels, in the order of `fleet.toml`, each once.
+///
+/// # Errors
+/// When there is no host or no label of that name.
+pub fn hosts<T: AsRef<str>>(
+    fleet: &Fleet,
+    names: &[T],
+    labels: &[T],
+) -> Result<Vec<HostName>, TargetError> {
+    let parsed = names.iter().map(|name| Ok(name.as_ref().parse()?));
+    let names = parsed.collect::<Result<Vec<HostName>, TargetError>>()?;
+    let parsed = labels.iter().map(|label| Ok(label.as_ref().parse()?));
+    let labels = parsed.collect::<Result<Vec<Label>, TargetError>>()?;
+    for name in &names {
+        resolve::known_host(fleet, name)?;
+    }
+    for label in &labels {
+        resolve::known_label(fleet, label)?;
+    }
+    let named = |host: &&crate::fleet::Host| {
+        names.contains(&host.name) || host.labels.iter().any(|label| labels.contains(label))
+    };
+    let found = fleet.hosts.iter().filter(named);
+    Ok(found.map(|host| host.name.clone()).collect())
+}
+
 /// For each stack on a host: all of it (`None`), or some services in the order they were named.
 #[derive(Default)]
 struct Wanted<'a>(BTreeMap<(&'a str, &'a str), Option<Vec<ServiceName>>>);

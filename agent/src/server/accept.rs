@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::CertificateError;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -33,12 +34,27 @@ enum Refused {
     TooSlow(Duration),
     #[error("{0}")]
     Tls(io::Error),
+    #[error("the operator is limited to other hosts")]
+    Elsewhere,
     #[error("the client does not speak HTTP/2")]
     NoHttp2,
     #[error("the client sent no certificate")]
     NoCertificate,
     #[error("{0}")]
     Peer(#[from] PeerError),
+}
+
+impl Refused {
+    /// The library has one word for all that an application has against a certificate; we have one such reason.
+    fn from_tls(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            )) => Self::Elsewhere,
+            _ => Self::Tls(error),
+        }
+    }
 }
 
 pub(super) struct Acceptor {
@@ -139,7 +155,7 @@ async fn handshake(
         Ok(stream) => stream,
         Err((error, stream)) => {
             linger(stream).await;
-            return Err(Refused::Tls(error));
+            return Err(Refused::from_tls(error));
         }
     };
     let session = stream.get_ref().1;
@@ -148,7 +164,7 @@ async fn handshake(
     }
     let certificates = session.peer_certificates().unwrap_or_default();
     let certificate = certificates.first().ok_or(Refused::NoCertificate)?;
-    let peer = Peer::from_certificate(certificate, current.fleet(), address)?;
+    let peer = Peer::from_certificate(certificate, current.fleet(), current.host(), address)?;
     Ok(Link::new(stream, peer, links))
 }
 

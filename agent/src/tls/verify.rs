@@ -1,9 +1,10 @@
-//! The check of an operator's certificate: this fleet's authority, for clients, named as an operator, not revoked.
+//! The check of an operator's certificate: this fleet's authority, for clients, named as an operator, for this host,
+//! not revoked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::id::FleetName;
+use proto::id::{FleetName, HostName};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -18,7 +19,7 @@ use webpki::{
 };
 
 use crate::grant::Grant;
-use crate::peer;
+use crate::peer::{self, PeerError};
 
 /// The DER of id-kp-clientAuth; webpki's own constant accepts certificates that name no usage at all.
 const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
@@ -29,6 +30,7 @@ const GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Debug)]
 pub(super) struct OperatorVerifier {
     fleet: FleetName,
+    host: HostName,
     authority: TrustAnchor<'static>,
     list: CertRevocationList<'static>,
     list_ends: u64,
@@ -42,6 +44,7 @@ impl OperatorVerifier {
     ) -> Result<Self, webpki::Error> {
         Ok(Self {
             fleet: grant.fleet.clone(),
+            host: grant.host.clone(),
             authority: anchor_from_trusted_cert(&grant.operators)?.to_owned(),
             list: OwnedCertRevocationList::from_der(&grant.list.der)?.into(),
             list_ends: grant.list.next.saturating_add(GRACE.as_secs()),
@@ -97,7 +100,11 @@ impl ClientCertVerifier for OperatorVerifier {
                 None,
             )
             .map_err(reason)?;
-        peer::operator(&certificate, &self.fleet).map_err(other)?;
+        peer::operator(&certificate, &self.fleet, &self.host).map_err(|error| match error {
+            // Its alert is one of its own, so that the operator's side can say it.
+            PeerError::Elsewhere(_) => CertificateError::ApplicationVerificationFailure,
+            error => other(error),
+        })?;
         Ok(ClientCertVerified::assertion())
     }
 

@@ -77,6 +77,9 @@ pub enum OperatorVerb {
     Approve(OperatorApproveArgs),
     /// Take the signed certificate into use on this workstation
     Accept(OperatorAcceptArgs),
+    /// Show every operator that was approved on this workstation, and whether they still count
+    #[command(visible_alias = "ls")]
+    List(OutputArgs),
 }
 
 /// Arguments of `operator request`.
@@ -126,6 +129,14 @@ pub struct OperatorApproveArgs {
     /// What they may do: viewer, deployer or admin
     #[arg(long, value_enum, hide_possible_values = true)]
     pub role: RoleArg,
+
+    /// A host that they may work on, and no others; may be repeated
+    #[arg(long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+
+    /// The same for each host that has the label now; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
 
     /// Where to write the certificate; standard output when not given
     #[arg(long, value_name = "FILE")]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use proto::id::{FleetName, OperatorName};
+use proto::id::{FleetName, HostName, OperatorName};
 use proto::identity::Identity;
 use proto::role::Role;
 use rcgen::{KeyPair, PublicKeyData as _};
@@ -80,6 +80,8 @@ pub struct OperatorApproveParams<'a> {
     pub name: &'a OperatorName,
     /// What they may do.
     pub role: Role,
+    /// The only hosts that they may work on; none means every host.
+    pub only: &'a [HostName],
     /// What `operator request` printed.
     pub request: &'a str,
     /// Where the passphrase comes from.
@@ -111,7 +113,8 @@ pub fn operator_approve(
     let request = Request::from_pem(params.request)?;
     let (authorities, folder) = unlock(params.home, params.ca, params.passphrase)?;
     let now = clock::now();
-    let issued = authorities.operator_certificate(&request, params.name, params.role, now)?;
+    let (name, role, only) = (params.name, params.role, params.only);
+    let issued = authorities.operator_certificate(&request, name, role, only, now)?;
     record(&folder, &issued)?;
     let claimed = request
         .claimed_name()
@@ -195,6 +198,12 @@ impl OperatorIdentity {
     #[must_use]
     pub fn expires(&self) -> OffsetDateTime {
         self.leaf.expires
+    }
+
+    /// What the certificate says.
+    #[must_use]
+    pub fn leaf(&self) -> &pki::Leaf {
+        &self.leaf
     }
 
     /// Reads a key followed by its certificate.

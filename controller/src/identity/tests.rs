@@ -154,6 +154,7 @@ fn a_second_workstation_asks_is_approved_and_accepts() {
         ca: &ca,
         name: &name,
         role: Role::Viewer,
+        only: &[],
         request: &ask().unwrap().request,
         passphrase: &desk.passphrase,
     })

@@ -1,6 +1,7 @@
 //! Reads a certificate that somebody else signed and says whom it speaks for.
 
-use proto::identity::Identity;
+use proto::id::HostName;
+use proto::identity::{Identity, Names};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -18,8 +19,12 @@ pub(crate) const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 pub struct Leaf {
     /// Whom it speaks for.
     pub identity: Identity,
+    /// The hosts that an operator is limited to; empty for every host.
+    pub only: Vec<HostName>,
     /// Its serial number in hexadecimal.
     pub serial: String,
+    /// When it begins.
+    pub begins: OffsetDateTime,
     /// When it ends.
     pub expires: OffsetDateTime,
     /// Its public key, as certificates hold it.
@@ -29,14 +34,17 @@ pub struct Leaf {
 /// Reads a certificate without trusting it.
 ///
 /// # Errors
-/// When it does not carry exactly one name and that name is ours.
+/// When it does not carry exactly one name of ours, with limits that fit.
 pub fn read_leaf(der: &CertificateDer<'_>) -> Result<Leaf, PkiError> {
     let refuse = |error: &dyn ToString| PkiError::BadCertificate(error.to_string());
     let (_, parsed) = parse_x509_certificate(der).map_err(|error| refuse(&error))?;
-    let uri = only_uri(der).ok_or_else(|| refuse(&"it carries no longshore name"))?;
+    let certificate = EndEntityCert::try_from(der).map_err(|error| refuse(&error))?;
+    let names = Names::read(certificate.valid_uri_names()).map_err(|error| refuse(&error))?;
     Ok(Leaf {
-        identity: uri.parse().map_err(|error| refuse(&error))?,
+        identity: names.identity,
+        only: names.only,
         serial: hex(parsed.raw_serial()),
+        begins: parsed.validity().not_before.to_datetime(),
         expires: parsed.validity().not_after.to_datetime(),
         public_key: parsed.public_key().raw.to_vec(),
     })

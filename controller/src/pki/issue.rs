@@ -1,7 +1,7 @@
 //! What the authorities sign: certificates for hosts and operators, and the list of revoked ones.
 
 use proto::id::{HostName, OperatorName};
-use proto::identity::Identity;
+use proto::identity::{Identity, Names};
 use proto::role::Role;
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
@@ -25,8 +25,12 @@ pub struct Issued {
     pub identity: Identity,
     /// The certificate.
     pub certificate: CertificateDer<'static>,
+    /// The hosts that an operator is limited to; empty for every host.
+    pub only: Vec<HostName>,
     /// Its serial number: 32 hexadecimal digits.
     pub serial: String,
+    /// When it was signed.
+    pub issued: OffsetDateTime,
     /// When it ends.
     pub expires: OffsetDateTime,
 }
@@ -65,10 +69,11 @@ impl Authorities {
         };
         let usage = ExtendedKeyUsagePurpose::ServerAuth;
         let params = leaf(host.as_str(), usage, now, HOST_LIFE);
-        sign(&self.hosts, params, identity, request)
+        let only = Vec::new();
+        sign(&self.hosts, params, Names { identity, only }, request, now)
     }
 
-    /// Signs an operator's certificate for 180 days.
+    /// Signs an operator's certificate for 180 days; `only` are the hosts that it is good for, none meaning all.
     ///
     /// # Errors
     /// When the system gives no randomness.
@@ -77,6 +82,7 @@ impl Authorities {
         request: &Request,
         name: &OperatorName,
         role: Role,
+        only: &[HostName],
         now: OffsetDateTime,
     ) -> Result<Issued, PkiError> {
         let identity = Identity::Operator {
@@ -86,7 +92,14 @@ impl Authorities {
         };
         let usage = ExtendedKeyUsagePurpose::ClientAuth;
         let params = leaf(name.as_str(), usage, now, OPERATOR_LIFE);
-        sign(&self.operators, params, identity, request)
+        let only = only.to_vec();
+        sign(
+            &self.operators,
+            params,
+            Names { identity, only },
+            request,
+            now,
+        )
     }
 
     /// Signs the list of revoked operators for 90 days; `number` must be higher than any list's before it.
@@ -142,19 +155,23 @@ fn leaf(
 fn sign(
     authority: &Authority,
     mut params: CertificateParams,
-    identity: Identity,
+    names: Names,
     request: &Request,
+    now: OffsetDateTime,
 ) -> Result<Issued, PkiError> {
     let failed = |error: rcgen::Error| PkiError::make("a certificate", error);
-    let uri = identity.to_string().try_into().map_err(failed)?;
-    params.subject_alt_names = vec![SanType::URI(uri)];
+    let uris = names.uris().into_iter();
+    let uris = uris.map(|uri| Ok(SanType::URI(uri.try_into()?)));
+    params.subject_alt_names = uris.collect::<Result<_, _>>().map_err(failed)?;
     // A certificate that outlives its authority is refused from the authority's last day on, without warning.
     params.not_after = params.not_after.min(authority.expires);
     let serial = serial()?;
     params.serial_number = Some(serial.clone());
     let certificate = params.signed_by(&request.public_key, &authority.issuer);
     Ok(Issued {
-        identity,
+        identity: names.identity,
+        only: names.only,
+        issued: now,
         certificate: certificate.map_err(failed)?.der().clone(),
         serial: hex(&serial.to_bytes()),
         expires: params.not_after,

@@ -38,7 +38,7 @@ fn operator(authorities: &Authorities) -> Issued {
     let name = "ana".parse().unwrap();
     let role = proto::role::Role::Deployer;
     authorities
-        .operator_certificate(&request(), &name, role, clock::now())
+        .operator_certificate(&request(), &name, role, &[], clock::now())
         .unwrap()
 }
 
@@ -275,6 +275,18 @@ fn openssl_accepts_the_chains_the_list_and_the_encrypted_keys() {
         "operator.pem",
     ];
     openssl(at, &check);
+    let (name, role) = ("ana".parse().unwrap(), proto::role::Role::Viewer);
+    let only = ["emilia", "loa"].map(|host| host.parse().unwrap());
+    let limited = authorities.operator_certificate(&request(), &name, role, &only, clock::now());
+    save("operator.pem", &limited.unwrap().to_pem());
+    openssl(at, &check);
+    let names = ["x509", "-noout", "-ext", "subjectAltName", "-in"];
+    let names = openssl(at, &[names.as_slice(), &["operator.pem"]].concat());
+    for host in ["emilia", "loa"] {
+        let limit = format!("URI:longshore://opq/only/{host}");
+        assert!(names.contains(&limit), "{names}");
+    }
+    save("operator.pem", &operator.to_pem());
     let key = openssl(
         at,
         &[

@@ -52,7 +52,7 @@ pub(super) fn resolve<'a>(
     }
 }
 
-fn known_host<'a>(fleet: &'a Fleet, name: &HostName) -> Result<&'a Host, TargetError> {
+pub(super) fn known_host<'a>(fleet: &'a Fleet, name: &HostName) -> Result<&'a Host, TargetError> {
     fleet.host(name).ok_or_else(|| {
         let known = fleet.hosts.iter().map(|host| host.name.as_str());
         // `opq` for `stack:opq` is the likeliest slip of all.
@@ -78,7 +78,7 @@ fn known_stack(fleet: &Fleet, name: &StackName) -> Result<(), TargetError> {
     Err(unknown("stack", name.as_str(), hint))
 }
 
-fn known_label(fleet: &Fleet, label: &Label) -> Result<(), TargetError> {
+pub(super) fn known_label(fleet: &Fleet, label: &Label) -> Result<(), TargetError> {
     let labels = || fleet.hosts.iter().flat_map(|host| &host.labels);
     if labels().any(|one| one == label) {
         return Ok(());

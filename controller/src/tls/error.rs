@@ -11,6 +11,9 @@ use time::Date;
 
 use super::verify::WrongHost;
 
+/// An operator who is limited to other hosts.
+const ELSEWHERE: &str = "the certificate is good for other hosts only";
+
 /// No connection to a host.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -153,26 +156,11 @@ impl ConnectError {
     }
 
     pub(super) fn from_alert(address: &str, host: &HostName, alert: AlertDescription) -> Self {
-        let why = match alert {
-            AlertDescription::CertificateExpired => "the certificate is not valid at this time",
-            AlertDescription::CertificateRevoked => "the certificate is revoked",
-            AlertDescription::UnknownCA => {
-                "the host does not know this fleet's authority, or its list of revoked operators is too old"
-            }
-            AlertDescription::CertificateRequired => "it wants a certificate and got none",
-            AlertDescription::UnsupportedCertificate
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::AccessDenied
-            | AlertDescription::DecryptError => {
-                "the certificate is not an operator's of this fleet"
-            }
-            other => {
-                return Self::NotLongshore {
-                    address: address.to_owned(),
-                    why: format!("it answers with the TLS alert {other:?}"),
-                };
-            }
+        let Some(why) = why(alert) else {
+            return Self::NotLongshore {
+                address: address.to_owned(),
+                why: format!("it answers with the TLS alert {alert:?}"),
+            };
         };
         Self::OperatorRefused {
             address: address.to_owned(),
@@ -180,6 +168,24 @@ impl ConnectError {
             why,
         }
     }
+}
+
+/// What a host that sends this alert has against the operator.
+fn why(alert: AlertDescription) -> Option<&'static str> {
+    Some(match alert {
+        AlertDescription::CertificateExpired => "the certificate is not valid at this time",
+        AlertDescription::CertificateRevoked => "the certificate is revoked",
+        AlertDescription::UnknownCA => {
+            "the host does not know this fleet's authority, or its list of revoked operators is too old"
+        }
+        AlertDescription::CertificateRequired => "it wants a certificate and got none",
+        AlertDescription::AccessDenied => ELSEWHERE,
+        AlertDescription::UnsupportedCertificate
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError => "the certificate is not an operator's of this fleet",
+        _ => return None,
+    })
 }
 
 fn certificate(address: &str, host: &HostName, error: &CertificateError) -> ConnectError {
@@ -233,6 +239,9 @@ impl From<&ConnectError> for Fault {
             ConnectError::NotTheHost { .. } => fault(FaultKind::Denied)
                 .hint("check the addresses in fleet.toml; two hosts may have been swapped"),
             ConnectError::HostCertificate { host, why, .. } => certificate_hint(fault, host, why),
+            ConnectError::OperatorRefused { why, .. } if *why == ELSEWHERE => {
+                fault(FaultKind::Denied).hint("an admin says which hosts an operator is good for: controller operator approve --host")
+            }
             ConnectError::OperatorRefused { .. } => fault(FaultKind::Denied)
                 .hint("a new certificate: controller operator request NAME, approved by an admin"),
             ConnectError::OperatorExpired { operator, .. } => fault(FaultKind::Denied)

@@ -52,7 +52,7 @@ impl Fleet {
 fn operator(authorities: &Authorities, signed: time::OffsetDateTime) -> OperatorIdentity {
     let (key, request) = asked("ana");
     let name = "ana".parse().unwrap();
-    let issued = authorities.operator_certificate(&request, &name, Role::Admin, signed);
+    let issued = authorities.operator_certificate(&request, &name, Role::Admin, &[], signed);
     let text = key.serialize_pem() + &issued.unwrap().to_pem();
     OperatorIdentity::from_pem(&text).unwrap()
 }
@@ -134,7 +134,7 @@ async fn certificates_that_are_no_hosts_of_this_fleet_are_refused() {
     let operator =
         fleet
             .authorities
-            .operator_certificate(&request, &name, Role::Admin, clock::now());
+            .operator_certificate(&request, &name, Role::Admin, &[], clock::now());
     for identity in [other.host("emilia"), (operator.unwrap().certificate, key)] {
         let (address, _server) = serve(identity, None, b"h2").await;
         let error = failure(address, &fleet.client("emilia")).await;

@@ -62,3 +62,37 @@ fn a_second_workstation_gets_an_identity_of_its_own_with_a_role() {
     at_home(&["deploy", "emilia", "--yes"]).failed(6, &["viewer", "deployer"]);
     assert_eq!(case.containers(), "");
 }
+
+#[test]
+fn an_operator_limited_to_a_host_is_told_so_by_the_others() {
+    let Some(world) = world() else { return };
+    let case = world.case("limited");
+    let home = world.limited_operator("cleo", "deployer", &["--host", "loa"]);
+    let at_home = |words: &[&str]| controller(case.folder.path(), home.path(), words, &[]);
+    at_home(&["status", "loa"]).done();
+    let sentence = "the certificate is good for other hosts only";
+    at_home(&["status", "emilia"]).failed(6, &["emilia", sentence]);
+    at_home(&["deploy", "emilia", "--yes"]).failed(6, &[sentence]);
+    assert_eq!(case.containers(), "");
+    let listed = world.admin_runs(&["operator", "list"]).done();
+    let row = listed.lines().find(|line| line.starts_with("cleo "));
+    let row = row.unwrap_or_else(|| panic!("cleo is not listed:\n{listed}"));
+    assert!(
+        row.contains("deployer") && row.contains(" loa ") && row.ends_with("good"),
+        "{row}"
+    );
+    let request = home.path().join("request");
+    let approve = [
+        "operator",
+        "approve",
+        "cleo",
+        "--role",
+        "viewer",
+        "--request",
+    ];
+    let mut words = approve.to_vec();
+    words.extend([request.to_str().unwrap(), "--host", "emila"]);
+    world
+        .admin_does(&words)
+        .failed(64, &["no host `emila`", "did you mean `emilia`?"]);
+}

@@ -43,7 +43,7 @@ fn out_of_date(world: &World, folder: &Path) -> (TempDir, String) {
     let request = Request::from_pem(&request).unwrap();
     let signed = clock::now() - 181 * DAY;
     let name = "bo".parse().unwrap();
-    let issued = authorities(world).operator_certificate(&request, &name, Role::Admin, signed);
+    let issued = authorities(world).operator_certificate(&request, &name, Role::Admin, &[], signed);
     let issued = issued.unwrap();
     let ca = read_ca(&world.public_file("ca.pem")).unwrap();
     let files = Home::at(home.path()).fleet(&ca.fingerprint());

@@ -81,7 +81,12 @@ impl World {
         Some(world)
     }
 
-    /// The controller in the admin's own folder, with the passphrase.
+    /// The controller in the admin's own folder.
+    pub(crate) fn admin_runs(&self, words: &[&str]) -> Ended {
+        controller(&self.admin.path().join("fleet"), &self.home(), words, &[])
+    }
+
+    /// The same with the passphrase.
     pub(crate) fn admin_does(&self, words: &[&str]) -> Ended {
         let passphrase = self.admin.path().join("passphrase");
         let mut words = words.to_vec();
@@ -95,6 +100,11 @@ impl World {
 
     /// The workstation of another operator of the fleet.
     pub(crate) fn operator(&self, name: &str, role: &str) -> TempDir {
+        self.limited_operator(name, role, &[])
+    }
+
+    /// The same, approved with more words.
+    pub(crate) fn limited_operator(&self, name: &str, role: &str, limits: &[&str]) -> TempDir {
         let home = tempfile::tempdir().unwrap();
         let [request, certificate] = ["request", "pem"].map(|end| home.path().join(end));
         let fleet = self.admin.path().join("fleet");
@@ -107,7 +117,7 @@ impl World {
             request.to_str().unwrap(),
         ]);
         let file = request.to_str().unwrap();
-        let approve = [
+        let mut approve = vec![
             "operator",
             "approve",
             name,
@@ -116,6 +126,7 @@ impl World {
             "--request",
             file,
         ];
+        approve.extend(limits);
         fs::write(&certificate, self.admin_does(&approve).done()).unwrap();
         at_home(&["operator", "accept", certificate.to_str().unwrap()]);
         home

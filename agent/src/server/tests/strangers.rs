@@ -111,6 +111,28 @@ async fn each_stranger_is_told_why_and_no_call_is_dispatched() {
             A::CertificateUnknown,
         ),
         (
+            "limited to another host",
+            Some(sign(Leaf {
+                uris: &[
+                    "longshore://opq/operator/admin/ana",
+                    "longshore://opq/only/loa",
+                ],
+                ..good()
+            })),
+            A::AccessDenied,
+        ),
+        (
+            "limited in another fleet",
+            Some(sign(Leaf {
+                uris: &[
+                    "longshore://opq/operator/admin/ana",
+                    "longshore://xyz/only/emilia",
+                ],
+                ..good()
+            })),
+            A::CertificateUnknown,
+        ),
+        (
             "a host's name",
             Some(sign(Leaf {
                 uris: &["longshore://opq/host/emilia"],
@@ -133,6 +155,23 @@ async fn each_stranger_is_told_why_and_no_call_is_dispatched() {
     }
     assert_eq!(agent.calls(), 0);
     assert!(agent.answers().await);
+}
+
+#[tokio::test]
+async fn an_operator_limited_to_this_host_among_others_gets_in() {
+    let agent = Running::start().await;
+    let leaf = Leaf {
+        uris: &[
+            "longshore://opq/only/loa",
+            "longshore://opq/operator/viewer/ana",
+            "longshore://opq/only/emilia",
+        ],
+        ..Leaf::default()
+    };
+    let ana = agent.fleet.sign(&agent.fleet.operators, &leaf);
+    let mut client = agent.connect(&ana).await.unwrap();
+    let answer = client.hello(HelloRequest::default()).await.unwrap();
+    assert_eq!(answer.into_inner().role, "viewer");
 }
 
 #[test]
@@ -164,6 +203,13 @@ fn the_log_tells_the_reasons_apart() {
         }),
         sign(Leaf {
             uris: &["longshore://xyz/operator/admin/ana"],
+            ..good()
+        }),
+        sign(Leaf {
+            uris: &[
+                "longshore://opq/operator/admin/ana",
+                "longshore://opq/only/loa",
+            ],
             ..good()
         }),
     ];

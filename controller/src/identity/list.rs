@@ -1,0 +1,74 @@
+//! Who was ever let into the fleet, and who still is.
+
+use std::path::Path;
+
+use proto::id::{HostName, OperatorName};
+use proto::identity::Identity;
+use proto::role::Role;
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+
+use super::{IdentityError, issued, read_ca};
+use crate::home::Home;
+use crate::pki::RevocationList;
+use crate::private;
+
+/// What listing operators needs to know.
+#[derive(Debug)]
+pub struct OperatorListParams<'a> {
+    /// Where identities live.
+    pub home: &'a Home,
+    /// `ca.pem`.
+    pub ca: &'a Path,
+    /// `revoked.crl`.
+    pub crl: &'a Path,
+}
+
+/// One certificate of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperatorEntry {
+    /// Whose.
+    pub name: OperatorName,
+    /// What they may do.
+    pub role: Role,
+    /// The hosts that they are limited to; empty for all.
+    pub only: Vec<HostName>,
+    /// The serial number in hexadecimal.
+    pub serial: String,
+    /// When it ends, in unix seconds.
+    #[serde(serialize_with = "unix")]
+    pub until: OffsetDateTime,
+    /// Since when it does not count any more, in unix seconds.
+    #[serde(serialize_with = "unix_if_any")]
+    pub revoked: Option<OffsetDateTime>,
+}
+
+/// Every certificate of an operator that was signed on this machine, the oldest first.
+///
+/// # Errors
+/// When nothing was signed here, or the list of revoked ones cannot be used.
+pub fn operator_list(params: &OperatorListParams<'_>) -> Result<Vec<OperatorEntry>, IdentityError> {
+    let ca = read_ca(params.ca)?;
+    let list = RevocationList::from_pem(&private::read(params.crl)?, ca.operators())?;
+    let entries = issued::read(&params.home.fleet(&ca.fingerprint()))?;
+    let operator = |entry: issued::Entry| match entry.identity.parse() {
+        Ok(Identity::Operator { role, name, .. }) => Some(OperatorEntry {
+            name,
+            role,
+            until: entry.expires(),
+            revoked: list.since(&entry.serial),
+            only: entry.only,
+            serial: entry.serial,
+        }),
+        _ => None,
+    };
+    Ok(entries.into_iter().filter_map(operator).collect())
+}
+
+fn unix<S: Serializer>(at: &OffsetDateTime, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_i64(at.unix_timestamp())
+}
+
+fn unix_if_any<S: Serializer>(at: &Option<OffsetDateTime>, to: S) -> Result<S::Ok, S::Error> {
+    at.map(OffsetDateTime::unix_timestamp).serialize(to)
+}
