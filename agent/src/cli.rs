@@ -33,6 +33,12 @@ pub enum Verb {
         /// The grant; standard input when left out or `-`.
         file: Option<PathBuf>,
     },
+    /// Print whom this host's certificate speaks for, and until when.
+    Identity {
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Serve operators until told to stop.
     Run,
     /// Print the version.

@@ -45,6 +45,7 @@ pub mod stage;
 pub mod store;
 pub mod tls;
 #[cfg_attr(not(any(test, feature = "test-util")), doc(hidden))]
+pub mod whoami;
 pub mod witness;
 
 #[cfg(test)]

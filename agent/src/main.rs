@@ -11,7 +11,8 @@ use agent::deployer::Deployer;
 use agent::engine::{EngineSettings, RealEngine};
 use agent::service::AgentService;
 use agent::store::Store;
-use agent::{clock, daemon, enroll};
+use agent::tls::TrustError;
+use agent::{clock, daemon, enroll, whoami};
 use clap::Parser as _;
 use proto::fault::{Fault, FaultKind};
 use tracing_subscriber::Layer as _;
@@ -48,9 +49,22 @@ fn dispatch(folder: &Path, verb: Verb) -> Result<(), Fault> {
             let accepted = enroll::accept(folder, &grant, clock::now())?;
             say(&format!("this host is {}\n", accepted.host))
         }
+        Verb::Identity { json } => identity(folder, json),
         Verb::Run => run(folder),
         Verb::Version => say(&format!("agent {}\n", env!("CARGO_PKG_VERSION"))),
     }
+}
+
+fn identity(folder: &Path, json: bool) -> Result<(), Fault> {
+    let Some(installed) = whoami::installed(folder)? else {
+        return Err(TrustError::NotEnrolled(folder.to_owned()).into());
+    };
+    if !json {
+        return say(&installed.to_string());
+    }
+    let text = serde_json::to_string(&installed)
+        .map_err(|error| Fault::new(FaultKind::Internal, "no JSON form").because(&error))?;
+    say(&format!("{text}\n"))
 }
 
 fn run(folder: &Path) -> Result<(), Fault> {

@@ -109,11 +109,28 @@ fn parse(path: &Path, text: &str) -> Result<DocumentMut, FleetFileError> {
     })
 }
 
+/// Whether a host can be added: it is not there, or with the same settings.
+///
+/// # Errors
+/// As [`add_host`]; nothing is written.
+pub fn check_host(path: &Path, host: &HostEntry) -> Result<(), FleetFileError> {
+    added(path, host).map(drop)
+}
+
 /// Adds a host; one that is there with the same settings is left as it is. Says whether anything was written.
 ///
 /// # Errors
 /// When the file is not TOML, or has that host with other settings.
 pub fn add_host(path: &Path, host: &HostEntry) -> Result<bool, FleetFileError> {
+    let Some(document) = added(path, host)? else {
+        return Ok(false);
+    };
+    private::write(path, &document.to_string())?;
+    Ok(true)
+}
+
+/// The file with the host; `None` when it is there.
+fn added(path: &Path, host: &HostEntry) -> Result<Option<DocumentMut>, FleetFileError> {
     let text = private::read(path)?;
     let mut document = parse(path, &text)?;
     let hosts = document.entry("hosts").or_insert_with(implicit_table);
@@ -122,7 +139,7 @@ pub fn add_host(path: &Path, host: &HostEntry) -> Result<bool, FleetFileError> {
         .ok_or_else(|| FleetFileError::HostsNotATable(path.to_owned()))?;
     if let Some(existing) = hosts.get(host.name.as_str()) {
         return match difference(existing, host) {
-            None => Ok(false),
+            None => Ok(None),
             Some(what) => Err(FleetFileError::HostExists {
                 name: host.name.clone(),
                 path: path.to_owned(),
@@ -131,8 +148,7 @@ pub fn add_host(path: &Path, host: &HostEntry) -> Result<bool, FleetFileError> {
         };
     }
     hosts.insert(host.name.as_str(), Item::Table(entry(host)));
-    private::write(path, &document.to_string())?;
-    Ok(true)
+    Ok(Some(document))
 }
 
 /// `[hosts.NAME]` needs no `[hosts]` above it.

@@ -26,6 +26,7 @@ pub mod clock;
 pub mod command;
 pub mod docker_auth;
 pub mod dotenv;
+pub mod enrol;
 pub mod error;
 pub mod event;
 pub mod exit;

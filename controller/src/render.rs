@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod doctor;
+pub mod enrol;
 pub mod history;
 mod hooks;
 mod live;
