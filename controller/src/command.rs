@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use proto::check::Finding;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{HostName, ServiceName};
 use proto::plan::Plan;
@@ -62,6 +63,29 @@ pub trait Fleet: Send + Sync + 'static {
     /// # Errors
     /// For a name that is not in the fleet, with the nearest one as a hint.
     fn targets(&self, words: &[String]) -> Result<Vec<Target>, Fault>;
+
+    /// The same host by host, with hosts that have no stack yet.
+    ///
+    /// # Errors
+    /// As [`targets`](Self::targets).
+    fn by_host(&self, words: &[String]) -> Result<Vec<(HostName, Vec<Target>)>, Fault> {
+        let mut hosts: Vec<(HostName, Vec<Target>)> = Vec::new();
+        for target in self.targets(words)? {
+            match hosts
+                .iter_mut()
+                .find(|(host, _)| *host == target.place.host)
+            {
+                Some((_, targets)) => targets.push(target),
+                None => hosts.push((target.place.host.clone(), vec![target])),
+            }
+        }
+        Ok(hosts)
+    }
+
+    /// What is wrong on this workstation itself.
+    fn check(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 
     /// How to connect to a host.
     ///
@@ -149,6 +173,15 @@ impl Context {
             .blocking(move |context| context.fleet.targets(&words))
             .await?;
         Ok(each_place_once(targets))
+    }
+
+    async fn by_host(&self, words: &[String]) -> Result<Vec<(HostName, Vec<Target>)>, Ended> {
+        let words = words.to_vec();
+        let hosts = self
+            .blocking(move |context| context.fleet.by_host(&words))
+            .await?;
+        let once = |(host, targets)| (host, each_place_once(targets));
+        Ok(hosts.into_iter().map(once).collect())
     }
 
     async fn confirm(&self, question: String, flag: &'static str) -> Result<bool, Ended> {

@@ -18,8 +18,8 @@ pub mod server;
 pub mod step;
 pub mod survey;
 
-use script::quoted;
 use crate::agents::Agent;
+use script::quoted;
 use server::{Server, nothing};
 use step::{Goal, Planned, Step};
 use survey::{Part, Survey};
@@ -159,7 +159,8 @@ impl Enrolment<'_> {
             architecture: binary.arch.to_string(),
             rights: self.server.rights(),
         });
-        let steps = step::plan(&survey, &self.goal(&binary))?;
+        let sha256 = binary.sha256.to_string();
+        let steps = step::plan(&survey, &self.goal(&binary, &sha256))?;
         let plan = steps.clone();
         (self.tell)(Told::Plan { steps: plan });
         if self.wish.dry_run {
@@ -183,13 +184,13 @@ impl Enrolment<'_> {
         Ok(Outcome::NotStarted)
     }
 
-    fn goal<'b>(&'b self, binary: &'b Agent) -> Goal<'b> {
+    fn goal<'b>(&'b self, binary: &'b Agent, sha256: &'b str) -> Goal<'b> {
         Goal {
             host: &self.wish.host,
             fleet: &self.wish.fleet,
             authorities: &self.wish.authorities,
             version: &binary.version,
-            sha256: &binary.sha256,
+            sha256,
             size: binary.size,
             install_docker: self.wish.install_docker,
             address: &self.wish.address,
@@ -239,10 +240,11 @@ impl Enrolment<'_> {
             let what = format!("cannot read {}", binary.path.display());
             Fault::new(FaultKind::Failed, what).because(&error)
         })?;
-        self.send("agent", Box::new(file), &binary.sha256).await?;
+        let sha256 = binary.sha256.to_string();
+        self.send("agent", Box::new(file), &sha256).await?;
         let script = format!(
             "sh {INCOMING}/install.sh {INCOMING}/agent {}\ncode=$?\nrm -rf {INCOMING}\nexit $code",
-            quoted(&binary.sha256)
+            quoted(&sha256)
         );
         let ran = self.server.run(&script, nothing(), SHORT).await?;
         ran.done("installing the agent")?;

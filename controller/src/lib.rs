@@ -21,6 +21,7 @@ mod admin;
 pub mod agents;
 pub mod board;
 pub mod bundle;
+mod checkup;
 pub mod cli;
 pub mod clock;
 pub mod command;

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{HostName, InvalidId, ServiceName, StackName};
 
-use crate::fleet::Fleet;
 use crate::fleet::label::{InvalidLabel, Label};
+use crate::fleet::{Fleet, Host};
 
 mod resolve;
 #[cfg(test)]
@@ -113,6 +113,18 @@ impl From<TargetError> for Fault {
     }
 }
 
+impl Scope {
+    /// Whether it covers a host with whatever is there.
+    fn is_whole(&self, host: &Host) -> bool {
+        match self {
+            Self::All => true,
+            Self::Host(name) => *name == host.name,
+            Self::Label(label) => host.labels.contains(label),
+            Self::Stack(..) | Self::Service(..) | Self::EveryHost(_) => false,
+        }
+    }
+}
+
 impl FromStr for Target {
     type Err = TargetError;
     fn from_str(text: &str) -> Result<Self, TargetError> {
@@ -151,10 +163,50 @@ impl FromStr for Target {
 /// # Errors
 /// When a target is not one, names something that is not there, or nothing remains.
 pub fn select<T: AsRef<str>>(fleet: &Fleet, targets: &[T]) -> Result<Vec<Selection>, TargetError> {
-    let targets = targets
-        .iter()
-        .map(|target| target.as_ref().parse())
-        .collect::<Result<Vec<Target>, _>>()?;
+    let selections = selected(fleet, &parse(targets)?)?;
+    if selections.is_empty() {
+        return Err(TargetError::Empty("the targets select no stack at all"));
+    }
+    Ok(selections)
+}
+
+/// What `targets` select, host by host: as [`select`], and with hosts that have no stack yet.
+///
+/// # Errors
+/// As [`select`].
+pub fn by_host<T: AsRef<str>>(
+    fleet: &Fleet,
+    targets: &[T],
+) -> Result<Vec<(HostName, Vec<Selection>)>, TargetError> {
+    let targets = parse(targets)?;
+    let mut selections = selected(fleet, &targets)?;
+    let named = |host: &Host, exclude: bool| {
+        let mut targets = targets.iter().filter(|target| target.exclude == exclude);
+        targets.any(|target| target.scope.is_whole(host))
+    };
+    let mut hosts = Vec::new();
+    for host in &fleet.hosts {
+        let (here, rest) = selections
+            .into_iter()
+            .partition(|one: &Selection| one.host == host.name);
+        selections = rest;
+        let bare = host.stacks.is_empty() && named(host, false) && !named(host, true);
+        if bare || !here.is_empty() {
+            hosts.push((host.name.clone(), here));
+        }
+    }
+    if hosts.is_empty() {
+        return Err(TargetError::Empty("the targets select no host at all"));
+    }
+    Ok(hosts)
+}
+
+fn parse<T: AsRef<str>>(targets: &[T]) -> Result<Vec<Target>, TargetError> {
+    let targets = targets.iter().map(|target| target.as_ref().parse());
+    targets.collect()
+}
+
+fn selected(fleet: &Fleet, targets: &[Target]) -> Result<Vec<Selection>, TargetError> {
     let mut wanted = Wanted::default();
     for target in targets.iter().filter(|target| !target.exclude) {
         wanted.add(fleet, &target.scope)?;
@@ -174,11 +226,7 @@ pub fn select<T: AsRef<str>>(fleet: &Fleet, targets: &[T]) -> Result<Vec<Selecti
     for target in wholes.into_iter().chain(services) {
         wanted.remove(fleet, &target.scope)?;
     }
-    let selections = wanted.in_order(fleet);
-    if selections.is_empty() {
-        return Err(TargetError::Empty("the targets select no stack at all"));
-    }
-    Ok(selections)
+    Ok(wanted.in_order(fleet))
 }
 
 /// Hosts by their names and labels, in the order of `fleet.toml`, each once.

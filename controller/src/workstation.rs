@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use proto::check::Finding;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{BlobId, HostName};
 use proto::plan::Plan;
@@ -32,7 +33,7 @@ use crate::start::{Admin, Parts};
 use crate::target::{self, Selection};
 use crate::terminal::Terminal;
 use crate::tls::{self, HostClient};
-use crate::{admin, clock, docker_auth, fleet};
+use crate::{admin, checkup, clock, docker_auth, fleet};
 
 /// What this process was started with: its folder and its environment.
 pub struct Workstation {
@@ -154,14 +155,21 @@ impl Fleet for LocalFleet {
         let all = ["all".to_owned()];
         let words = if words.is_empty() { &all } else { words };
         let selections = target::select(&self.fleet, words)?;
-        let target = |selection: Selection| Target {
-            place: Place {
-                host: selection.host,
-                stack: selection.stack,
-            },
-            services: selection.service.into_iter().collect(),
+        Ok(selections.into_iter().map(targeted).collect())
+    }
+
+    fn by_host(&self, words: &[String]) -> Result<Vec<(HostName, Vec<Target>)>, Fault> {
+        let all = ["all".to_owned()];
+        let words = if words.is_empty() { &all } else { words };
+        let hosts = target::by_host(&self.fleet, words)?.into_iter();
+        let targeted = |(host, selections): (_, Vec<_>)| {
+            (host, selections.into_iter().map(targeted).collect())
         };
-        Ok(selections.into_iter().map(target).collect())
+        Ok(hosts.map(targeted).collect())
+    }
+
+    fn check(&self) -> Vec<Finding> {
+        checkup::check(&self.home, &self.fleet)
     }
 
     fn dial(&self, host: &HostName) -> Result<Arc<dyn Dial>, Fault> {
@@ -241,6 +249,16 @@ impl Fleet for LocalFleet {
         registries: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>> {
         async { Ok(docker_auth::credentials(&self.docker_config, registries).await?) }.boxed()
+    }
+}
+
+fn targeted(selection: Selection) -> Target {
+    Target {
+        place: Place {
+            host: selection.host,
+            stack: selection.stack,
+        },
+        services: selection.service.into_iter().collect(),
     }
 }
 

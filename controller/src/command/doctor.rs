@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong on every host asked for, and what mends it.
+//! `doctor`: what is wrong on this workstation and on every host asked for, and what mends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +14,24 @@ use crate::cli::{DoctorArgs, Output};
 use crate::exit::Exit;
 use crate::fleet_run;
 use crate::link::VERSION;
-use crate::render::doctor::{HostCheck, lines};
+use crate::render::doctor::{Checked, lines};
 
 /// Clocks that differ by more than this make certificates and ages wrong before long.
 const SKEW: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit, Ended> {
     let began = Instant::now();
-    let targets = context.targets(&args.targets).await?;
-    whole_stacks(&targets, "doctor")?;
+    let mut checks = Vec::new();
     let everything = args.targets.is_empty();
+    if everything {
+        let here = context.blocking(|context| Ok(context.fleet.check()));
+        checks.push(Checked::here(here.await?));
+    }
     let mut wishes: Vec<(HostName, Vec<StackName>)> = Vec::new();
-    for place in targets.into_iter().map(|target| target.place) {
-        match wishes.iter_mut().find(|(host, _)| *host == place.host) {
-            Some((_, stacks)) => stacks.push(place.stack),
-            None => wishes.push((place.host, vec![place.stack])),
-        }
+    for (host, targets) in context.by_host(&args.targets).await? {
+        whole_stacks(&targets, "doctor")?;
+        let stacks = targets.into_iter().map(|target| target.place.stack);
+        wishes.push((host, stacks.collect()));
     }
     let links = Links::new(&context.fleet, wishes.iter().map(|(host, _)| host));
     let present = now_millis(context);
@@ -58,28 +60,26 @@ pub(super) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit, End
         () = context.leave.first() => return Err(Ended::Left),
     };
     let answers = wishes.into_iter().zip(answers);
-    let hosts: Vec<HostCheck> = answers
-        .map(|((host, _), answer)| HostCheck {
-            findings: answer.unwrap_or_else(|fault| vec![unreachable(&host, &fault)]),
-            host,
-        })
-        .collect();
-    show(&hosts, args.output.output, context)?;
-    let good = hosts.iter().all(|host| host.findings.is_empty());
+    checks.extend(answers.map(|((host, _), answer)| Checked {
+        findings: answer.unwrap_or_else(|fault| vec![unreachable(&host, &fault)]),
+        host: Some(host),
+    }));
+    show(&checks, args.output.output, context)?;
+    let good = checks.iter().all(|check| check.findings.is_empty());
     Ok(if good { Exit::Done } else { Exit::Failed })
 }
 
-fn show(hosts: &[HostCheck], output: Output, context: &Context) -> Result<(), Ended> {
+fn show(checks: &[Checked], output: Output, context: &Context) -> Result<(), Ended> {
     match output {
         Output::Table => {
-            for line in lines(hosts) {
+            for line in lines(checks) {
                 context.terminal.say(line);
             }
         }
-        Output::Json => context.terminal.json(&hosts)?,
+        Output::Json => context.terminal.json(&checks)?,
         Output::Jsonl => {
-            for host in hosts {
-                context.terminal.json(host)?;
+            for check in checks {
+                context.terminal.json(check)?;
             }
         }
     }

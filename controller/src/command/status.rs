@@ -22,8 +22,8 @@ struct Wish {
 }
 
 pub(super) async fn run(args: StatusArgs, context: &Context) -> Result<Exit, Ended> {
-    let targets = context.targets(&args.targets).await?;
-    let wishes = wishes(targets);
+    let hosts = context.by_host(&args.targets).await?;
+    let wishes: Vec<Wish> = hosts.into_iter().map(wish).collect();
     // Without words everything is meant, and that includes what nobody wrote into the fleet file.
     let everything = args.targets.is_empty();
     let links = Links::new(&context.fleet, wishes.iter().map(|wish| &wish.host));
@@ -87,19 +87,13 @@ fn show(hosts: &[HostView], output: Output, context: &Context) -> Result<(), End
     Ok(())
 }
 
-fn wishes(targets: Vec<Target>) -> Vec<Wish> {
-    let mut wishes: Vec<Wish> = Vec::new();
-    for Target { place, services } in targets {
-        let stack = (place.stack, services);
-        match wishes.iter_mut().find(|wish| wish.host == place.host) {
-            Some(wish) => wish.stacks.push(stack),
-            None => wishes.push(Wish {
-                host: place.host,
-                stacks: vec![stack],
-            }),
-        }
+fn wish((host, targets): (HostName, Vec<Target>)) -> Wish {
+    let stacks = targets.into_iter();
+    let stacks = stacks.map(|target| (target.place.stack, target.services));
+    Wish {
+        host,
+        stacks: stacks.collect(),
     }
-    wishes
 }
 
 fn view(wish: &Wish, link: &Link, mut stacks: Vec<StackStatus>, everything: bool) -> HostView {

@@ -56,7 +56,10 @@ mod tests {
     fn shown(told: &[Told], dry_run: bool) -> String {
         let host = "emilia".parse().unwrap();
         let lines = told.iter().flat_map(|told| lines(&host, told, dry_run));
-        lines.map(|line| line.render(false)).collect::<Vec<_>>().join("\n")
+        lines
+            .map(|line| line.render(false))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn story() -> Vec<Told> {

@@ -143,3 +143,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_host_without_stacks_counts_where_hosts_are_meant() {
+    let hosts = |targets: &[&str]| -> Vec<String> {
+        let hosts = by_host(&fleet(), targets).unwrap().into_iter();
+        hosts
+            .map(|(host, stacks)| format!("{host} {}", stacks.len()))
+            .collect()
+    };
+    assert_eq!(hosts(&["all"]), ["emilia 2", "berta 1", "spare 0"]);
+    assert_eq!(hosts(&["spare"]), ["spare 0"]);
+    assert_eq!(hosts(&["all", "!spare"]), ["emilia 2", "berta 1"]);
+    assert_eq!(hosts(&["stack:opq"]), ["emilia 1", "berta 1"]);
+    assert_eq!(
+        hosts(&["label:cloud", "!emilia/portal"]),
+        ["emilia 1", "berta 1"]
+    );
+    assert!(by_host(&fleet(), &["nobody"]).is_err());
+}

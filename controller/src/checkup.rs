@@ -1,0 +1,158 @@
+//! What is wrong on this workstation: files that others may read, identities and lists that end soon.
+
+use proto::check::Finding;
+use proto::fault::Fault;
+use rustls::pki_types::CertificateDer;
+use time::{Duration, OffsetDateTime};
+use x509_parser::parse_x509_certificate;
+
+use crate::clock;
+use crate::fleet::Fleet;
+use crate::home::Home;
+use crate::identity::{load_operator, read_ca};
+use crate::pki::{AuthorityKind, FleetCa};
+
+/// Warned of from so long before.
+const SOON: Duration = Duration::days(30);
+
+/// Looks at what this workstation holds for a fleet. Changes nothing, asks nobody.
+pub(crate) fn check(home: &Home, fleet: &Fleet) -> Vec<Finding> {
+    check_at(home, fleet, clock::now())
+}
+
+fn check_at(home: &Home, fleet: &Fleet, now: OffsetDateTime) -> Vec<Finding> {
+    let ca = match read_ca(&fleet.ca) {
+        Ok(ca) => ca,
+        Err(error) => return vec![from_fault(error.into())],
+    };
+    let mut findings = Vec::new();
+    if let Err(error) = home.fleet(&ca.fingerprint()).check() {
+        findings.push(from_fault(error.into()));
+    } else {
+        match load_operator(home, &ca) {
+            Ok(operator) => findings.extend(ending(
+                &format!("your certificate, {}", operator.identity()),
+                operator.expires(),
+                now,
+                "controller operator request NAME, and an admin approves it",
+            )),
+            Err(error) => findings.push(from_fault(error.into())),
+        }
+    }
+    findings.extend(authorities(&ca, now));
+    findings
+}
+
+fn authorities(ca: &FleetCa, now: OffsetDateTime) -> impl Iterator<Item = Finding> {
+    let both = [
+        (AuthorityKind::Hosts, ca.hosts()),
+        (AuthorityKind::Operators, ca.operators()),
+    ];
+    both.into_iter().filter_map(move |(kind, der)| {
+        let name = format!("the authority \"{}\"", kind.common_name());
+        ending(&name, end(der)?, now, "controller ca rotate")
+    })
+}
+
+fn end(der: &CertificateDer<'_>) -> Option<OffsetDateTime> {
+    let (_, certificate) = parse_x509_certificate(der).ok()?;
+    Some(certificate.validity().not_after.to_datetime())
+}
+
+fn ending(whose: &str, end: OffsetDateTime, now: OffsetDateTime, mend: &str) -> Option<Finding> {
+    let left = end - now;
+    if left > SOON {
+        return None;
+    }
+    let (what, why) = if left.is_positive() {
+        let why = format!("on {}, in {} days", end.date(), left.whole_days());
+        (format!("{whose} ends soon"), why)
+    } else {
+        (format!("{whose} has ended"), format!("on {}", end.date()))
+    };
+    Some(Finding {
+        stack: None,
+        what,
+        why,
+        mend: mend.to_owned(),
+    })
+}
+
+fn from_fault(fault: Fault) -> Finding {
+    Finding {
+        stack: None,
+        what: fault.what,
+        why: match fault.causes.is_empty() {
+            true => "it is needed to speak to any host".to_owned(),
+            false => fault.causes.join(": "),
+        },
+        mend: match fault.hints.is_empty() {
+            true => "see the line above".to_owned(),
+            false => fault.hints.join("; "),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::identity::{InitParams, init};
+    use crate::passphrase::{Passphrase, Sources};
+
+    fn workstation(folder: &std::path::Path) -> (Home, Fleet) {
+        let home = Home::at(&folder.join("home"));
+        let params = InitParams {
+            home: &home,
+            folder,
+            fleet: &"opq".parse().unwrap(),
+            operator: &"ana".parse().unwrap(),
+            passphrase: &Sources {
+                variable: Some(Passphrase::new("for tests only").unwrap()),
+                ..Sources::default()
+            },
+        };
+        init(&params).unwrap();
+        (home, Fleet::load(&folder.join("fleet.toml")).unwrap())
+    }
+
+    fn told(home: &Home, fleet: &Fleet, days: i64) -> Vec<String> {
+        let now = clock::now() + Duration::days(days);
+        let findings = check_at(home, fleet, now).into_iter();
+        findings
+            .map(|finding| format!("{} ({})", finding.what, finding.mend))
+            .collect()
+    }
+
+    #[test]
+    fn a_workstation_is_told_of_what_ends_and_of_what_others_may_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, fleet) = workstation(folder.path());
+        assert_eq!(told(&home, &fleet, 0), Vec::<String>::new());
+        let soon = told(&home, &fleet, 160);
+        assert!(
+            soon.len() == 1 && soon[0].contains("ana ends soon"),
+            "{soon:?}"
+        );
+        let late = told(&home, &fleet, 3651);
+        assert_eq!(late.len(), 3, "{late:?}");
+        assert!(
+            late[1].contains("hosts\" has ended (controller ca rotate)"),
+            "{late:?}"
+        );
+
+        let ca = read_ca(&fleet.ca).unwrap();
+        let key = home.fleet(&ca.fingerprint()).operator();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        let open = told(&home, &fleet, 0);
+        assert!(open.len() == 1 && open[0].contains("chmod go="), "{open:?}");
+        fs::remove_file(&key).unwrap();
+        let none = told(&home, &fleet, 0);
+        assert!(
+            none.len() == 1 && none[0].contains("no operator identity"),
+            "{none:?}"
+        );
+    }
+}
