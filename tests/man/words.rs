@@ -78,6 +78,17 @@ pub(crate) fn files() -> Vec<Entry> {
              $XDG_STATE_HOME/longshore, or state below $LONGSHORE_HOME.",
         ),
         (
+            "~/.local/share/longshore/agents/VERSION/agent-linux-ARCH",
+            "The agents that host add brings onto servers, with SHA256SUMS beside them. The folder is \
+             $XDG_DATA_HOME/longshore, or data below $LONGSHORE_HOME; /usr/local/share/longshore/agents and \
+             /usr/share/longshore/agents are looked at after it.",
+        ),
+        (
+            "~/.ssh/config, ~/.ssh/known_hosts",
+            "How servers are reached through SSH, and the keys they are known by. A key that somebody has said yes to \
+             is added.",
+        ),
+        (
             "~/.docker/config.json",
             "Logins for registries and the credential helpers that know them, as docker login writes them.",
         ),
@@ -89,12 +100,12 @@ pub(crate) fn environment() -> Vec<Entry> {
     entries(&[
         (
             "LONGSHORE_HOME",
-            "One folder for identities, state and cache, instead of the XDG folders.",
+            "One folder for identities, state, cache and data, instead of the XDG folders.",
         ),
         (
-            "XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME",
-            "Where identities, what is remembered and what can be made again are kept, each in a folder longshore. \
-             Without them: .config, .local/state and .cache below HOME.",
+            "XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_DATA_HOME",
+            "Where identities, what is remembered, what can be made again and agents for hosts are kept, each in a \
+             folder longshore. Without them: .config, .local/state, .cache and .local/share below HOME.",
         ),
         (
             "LONGSHORE_CA_PASSPHRASE",
@@ -107,6 +118,10 @@ pub(crate) fn environment() -> Vec<Entry> {
         (
             "DOCKER_CONFIG",
             "The folder of Docker's config.json, instead of ~/.docker.",
+        ),
+        (
+            "SSH_AUTH_SOCK",
+            "The socket of ssh-agent, for logins on servers.",
         ),
         ("NO_COLOR", "When set and not empty, nothing is coloured."),
         (
