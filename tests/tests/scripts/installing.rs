@@ -14,7 +14,7 @@ fn install_lays_out_the_agent_and_a_second_run_changes_nothing() {
     let root = Root::new();
     let first = root.agent("0.1.0", "");
     let told = root.install(&first);
-    let name = format!("agent-0.1.0-{}", &sum(&first)[..8]);
+    let name = format!("agent-0.1.0-{:.8}", sum(&first));
     assert!(told.contains("launch --keep run"), "{told}");
     assert_eq!(root.link("current").unwrap(), name);
     let shown = root.path("root/usr/local/bin/agent");
@@ -67,7 +67,7 @@ fn what_is_not_the_meant_agent_is_never_run_and_the_old_one_stays() {
     assert!(told.contains(&sum(&agent)), "{told}");
     assert!(!run.exists());
     // An upload that broke off.
-    fs::write(&agent, &whole[..whole.len() - 9]).unwrap();
+    fs::write(&agent, whole.trim_end_matches('\n')).unwrap();
     root.refused(&agent, Some(&meant));
     assert_eq!(root.version("current").unwrap(), "0.1.0");
     fs::write(&agent, whole).unwrap();
