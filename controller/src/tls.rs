@@ -1,12 +1,8 @@
 //! A connection to exactly the agent that was meant: TCP, TLS 1.3 and both identities, within one deadline.
 
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use proto::id::HostName;
 use proto::identity::Identity;
 use proto::limits::{CONNECT_TIMEOUT, DEFAULT_PORT};
@@ -15,13 +11,13 @@ use rustls::pki_types::ServerName;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, crypto};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::clock;
 use crate::identity::OperatorIdentity;
 use crate::pki::FleetCa;
+use crate::{clock, tcp};
 
 mod error;
 mod stream;
@@ -32,8 +28,6 @@ pub use stream::{HostStream, Refusal};
 
 use verify::HostVerifier;
 
-/// How long one address of a name may be alone before the next is tried beside it (RFC 8305).
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 const ALPN: &[u8] = b"h2";
 
 /// Whom to speak to, and as whom.
@@ -126,17 +120,12 @@ pub async fn connect(
 ) -> Result<HostStream<TcpStream>, ConnectError> {
     let deadline = Instant::now() + CONNECT_TIMEOUT;
     let address = with_port(address);
-    let tcp = timeout_at(deadline, dial(&address));
-    let tcp = tcp.await.map_err(|_| ConnectError::NoAnswer {
+    let tcp = timeout_at(deadline, tcp::connect(&address)).await;
+    let tcp = tcp.map_err(|_| ConnectError::NoAnswer {
         address: address.clone(),
         after: CONNECT_TIMEOUT,
-    })??;
-    // Requests are small; waiting to fill a packet would cost each of them a round trip.
-    tcp.set_nodelay(true)
-        .map_err(|source| ConnectError::Network {
-            address: address.clone(),
-            source,
-        })?;
+    })?;
+    let tcp = tcp.map_err(|error| ConnectError::from_tcp(&address, error))?;
     within(deadline, &address, handshake(tcp, &address, client)).await
 }
 
@@ -211,40 +200,6 @@ fn with_port(address: &str) -> String {
         (false, true) => format!("[{address}]:{DEFAULT_PORT}"),
         (false, false) => format!("{address}:{DEFAULT_PORT}"),
     }
-}
-
-/// The first address of the name that answers; a dead one does not eat the time of the others.
-async fn dial(address: &str) -> Result<TcpStream, ConnectError> {
-    let found = lookup_host(address).await;
-    let addresses: Vec<SocketAddr> = found
-        .map_err(|source| ConnectError::NoSuchName {
-            address: address.to_owned(),
-            source,
-        })?
-        .collect();
-    let mut waiting = addresses.into_iter();
-    let mut trying = FuturesUnordered::new();
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    trying.extend(waiting.next().map(TcpStream::connect));
-    while !trying.is_empty() {
-        let next = async {
-            if waiting.len() == 0 {
-                return std::future::pending().await;
-            }
-            sleep(NEXT_ADDRESS).await;
-        };
-        tokio::select! {
-            Some(result) = trying.next() => match result {
-                Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    failure = error;
-                    trying.extend(waiting.next().map(TcpStream::connect));
-                }
-            },
-            () = next => trying.extend(waiting.next().map(TcpStream::connect)),
-        }
-    }
-    Err(ConnectError::from_tcp(address, failure))
 }
 
 #[cfg(test)]

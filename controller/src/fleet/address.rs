@@ -32,28 +32,37 @@ pub struct Address {
 impl FromStr for Address {
     type Err = InvalidAddress;
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        split(text, DEFAULT_PORT)
+        let (host, port) = split(text)?;
+        let port = port.unwrap_or(DEFAULT_PORT);
+        Ok(Self { host, port })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
+        show(f, host, Some(*port))
     }
+}
+
+fn show(f: &mut fmt::Formatter<'_>, host: &str, port: Option<u16>) -> fmt::Result {
+    if host.contains(':') {
+        write!(f, "[{host}]")?;
+    } else {
+        f.write_str(host)?;
+    }
+    port.map_or(Ok(()), |port| write!(f, ":{port}"))
 }
 
 /// How ssh reaches a host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SshTarget {
-    /// The user; the operator's own name there if absent.
+    /// The user; what `~/.ssh/config` says if absent, else the operator's own name.
     pub user: Option<String>,
-    /// Name and port; 22 unless given.
-    pub address: Address,
+    /// A name, an alias of `~/.ssh/config` or an IP address without brackets.
+    pub host: String,
+    /// The port; what `~/.ssh/config` says if absent, else 22.
+    pub port: Option<u16>,
 }
 
 impl FromStr for SshTarget {
@@ -72,10 +81,9 @@ impl FromStr for SshTarget {
         if user.is_some_and(bad) {
             return Err(InvalidAddress::new(text, "has no usable user before '@'"));
         }
-        Ok(Self {
-            user: user.map(str::to_owned),
-            address: split(address, 22)?,
-        })
+        let (host, port) = split(address)?;
+        let user = user.map(str::to_owned);
+        Ok(Self { user, host, port })
     }
 }
 
@@ -84,11 +92,11 @@ impl fmt::Display for SshTarget {
         if let Some(user) = &self.user {
             write!(f, "{user}@")?;
         }
-        self.address.fmt(f)
+        show(f, &self.host, self.port)
     }
 }
 
-fn split(text: &str, default: u16) -> Result<Address, InvalidAddress> {
+fn split(text: &str) -> Result<(String, Option<u16>), InvalidAddress> {
     let refuse = |why| Err(InvalidAddress::new(text, why));
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let Some((host, port)) = rest.split_once(']') else {
@@ -114,14 +122,13 @@ fn split(text: &str, default: u16) -> Result<Address, InvalidAddress> {
         return refuse("has no host name or IP address in it");
     }
     let port = match port {
-        None => default,
+        None => None,
         Some(port) => match port.parse() {
             Ok(0) | Err(_) => return refuse("has a port that is not 1 to 65535"),
-            Ok(port) => port,
+            Ok(port) => Some(port),
         },
     };
-    let host = host.to_owned();
-    Ok(Address { host, port })
+    Ok((host.to_owned(), port))
 }
 
 fn is_name(host: &str) -> bool {
@@ -171,11 +178,11 @@ mod tests {
     fn an_ssh_target_cannot_become_an_option() {
         let target: SshTarget = "opquser@emilia.example.org:29862".parse().unwrap();
         assert_eq!(target.user.as_deref(), Some("opquser"));
-        assert_eq!(target.address.port, 29862);
-        assert_eq!(
-            "emilia".parse::<SshTarget>().unwrap().to_string(),
-            "emilia:22"
-        );
+        assert_eq!(target.port, Some(29862));
+        for text in ["emilia", "root@[::1]", "root@[::1]:22"] {
+            let target: SshTarget = text.parse().unwrap();
+            assert_eq!(target.to_string(), text, "no port is made up");
+        }
         for text in ["-oProxyCommand=x@h", "@h", "u@-h", "a b@h"] {
             assert!(text.parse::<SshTarget>().is_err(), "{text:?}");
         }

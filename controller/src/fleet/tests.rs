@@ -89,7 +89,7 @@ fn the_documented_file_is_read_whole() {
     let hosts: Vec<_> = fleet.hosts.iter().map(|host| host.name.as_str()).collect();
     assert_eq!(hosts, ["emilia", "b"], "the order of the file is kept");
     let emilia = &fleet.hosts[0];
-    assert_eq!(emilia.ssh.as_ref().unwrap().address.port, 29862);
+    assert_eq!(emilia.ssh.as_ref().unwrap().port, Some(29862));
     assert_eq!(emilia.env[&"opq".parse().unwrap()].len(), 1);
     assert_eq!(
         emilia.dirs[&"portal".parse().unwrap()],

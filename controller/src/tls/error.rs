@@ -10,6 +10,7 @@ use rustls::{AlertDescription, CertificateError};
 use time::Date;
 
 use super::verify::WrongHost;
+use crate::tcp::TcpError;
 
 /// An operator who is limited to other hosts.
 const ELSEWHERE: &str = "the certificate is good for other hosts only";
@@ -126,16 +127,16 @@ impl ConnectError {
         }
     }
 
-    pub(super) fn from_tcp(address: &str, source: io::Error) -> Self {
+    pub(super) fn from_tcp(address: &str, error: TcpError) -> Self {
         let address = address.to_owned();
-        match source.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Refused { address },
-            io::ErrorKind::TimedOut => Self::NoAnswer {
+        match error {
+            TcpError::NoSuchName(source) => Self::NoSuchName { address, source },
+            TcpError::Refused => Self::Refused { address },
+            TcpError::NoAnswer => Self::NoAnswer {
                 address,
                 after: proto::limits::CONNECT_TIMEOUT,
             },
-            io::ErrorKind::NotFound => Self::NoSuchName { address, source },
-            _ => Self::Network { address, source },
+            TcpError::Network(source) => Self::Network { address, source },
         }
     }
 

@@ -1,5 +1,8 @@
 //! Real sockets and real TLS against servers that are right, wrong, silent or absent.
 
+use std::io;
+use std::time::Duration;
+
 use std::net::SocketAddr;
 
 use proto::fault::{Fault, FaultKind};

@@ -33,6 +33,11 @@ const ONLY_HERE: &[(&str, &[&str], &str)] = &[
         "one place a side can leak a child",
     ),
     (
+        "russh",
+        &["controller/src/ssh"],
+        "one place judges hosts' keys, and one place to change when the library does",
+    ),
+    (
         "use clap",
         &[
             "controller/src/cli",

@@ -1,0 +1,8 @@
+//! Claims about the controller's SSH client, against real OpenSSH servers.
+#![allow(clippy::unwrap_used, reason = "a suite: every failure is a panic")]
+
+mod client;
+mod host_keys;
+mod logins;
+mod server;
+mod sessions;
