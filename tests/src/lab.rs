@@ -7,6 +7,7 @@
 //!  │    └── power_off, power_on, start_docker, stop_docker, link_down, link_up
 //!  ├── Registry ........... Debian's docker-registry on the bridge address
 //!  ├── FaultyRegistry ..... a proxy in front of it that fails by plan
+//!  ├── Machine ............ a whole one with systemd, emulated, for what namespaces cannot show
 //!  └── Image .............. built from files and pushed over the registry's HTTP API
 //! ```
 
@@ -19,6 +20,7 @@ mod host;
 mod http;
 mod image;
 mod layer;
+mod machine;
 mod namespace;
 mod net;
 mod process;
@@ -36,6 +38,7 @@ pub use faulty::{Fault, FaultyRegistry};
 pub use fixture::binary as fixture_binary;
 pub use host::Host;
 pub use image::{Image, Pushed};
+pub use machine::Machine;
 pub use namespace::enter;
 pub use process::Process;
 pub use programs::Program;

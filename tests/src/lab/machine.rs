@@ -1,0 +1,219 @@
+//! A whole machine with systemd, emulated: what namespaces cannot show, units, restarts and reboots.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::base;
+use super::command::Cmd;
+use super::error::{During, Result};
+use super::run::{cache, lock};
+use super::wait::until;
+
+/// Counted up when `machine.sh` changes.
+const NAME: &str = "machine-1";
+/// In a mount namespace of its own: whatever happens, it leaves no mount behind.
+const MAKE: &str = include_str!("machine.sh");
+/// A slow mirror is not a hang.
+const MAKING: Duration = Duration::from_secs(1200);
+/// Without hardware that helps, a start takes a minute or two.
+const START: Duration = Duration::from_secs(900);
+
+/// A Debian 13 server of its own; dropping it ends it, and what it wrote is forgotten.
+pub struct Machine {
+    folder: PathBuf,
+    emulator: Child,
+    ssh: u16,
+    agent: u16,
+}
+
+impl Machine {
+    /// Starts one, from a disk that is made once, and waits for its sshd.
+    ///
+    /// # Errors
+    /// When the disk cannot be made, or it does not come up.
+    pub fn start() -> Result<Self> {
+        let folder = ensure()?;
+        let (ssh, agent) = (free_port()?, free_port()?);
+        let network = format!(
+            "user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{ssh}-:22,hostfwd=tcp:127.0.0.1:{agent}-:7433"
+        );
+        let disk = format!(
+            "if=none,id=d0,file={},format=raw,snapshot=on,cache=unsafe",
+            folder.join("disk.img").display()
+        );
+        let console = folder.join(format!("console-{ssh}.log"));
+        let emulator = Command::new("qemu-system-x86_64")
+            // This emulator's 16-byte compare-and-swap makes kernels panic.
+            .args([
+                "-M",
+                "q35",
+                "-cpu",
+                "max,-cx16",
+                "-accel",
+                "tcg,thread=multi",
+                "-smp",
+                "2",
+                "-m",
+                "2048",
+            ])
+            .args(["-nodefaults", "-display", "none"])
+            .arg("-serial")
+            .arg(format!("file:{}", console.display()))
+            .arg("-kernel")
+            .arg(folder.join("vmlinuz"))
+            .arg("-initrd")
+            .arg(folder.join("initrd.img"))
+            .args([
+                "-append",
+                "console=ttyS0 net.ifnames=0 mitigations=off audit=0",
+            ])
+            .args(["-drive", &disk, "-device", "virtio-blk-pci,drive=d0"])
+            .args(["-netdev", &network, "-device", "virtio-net-pci,netdev=n0"])
+            .args(["-device", "virtio-rng-pci"])
+            .stdin(Stdio::null())
+            .spawn()
+            .during(|| "starting qemu-system-x86_64 (package qemu-system-x86)".to_owned())?;
+        let machine = Self {
+            folder,
+            emulator,
+            ssh,
+            agent,
+        };
+        machine.wait()?;
+        Ok(machine)
+    }
+
+    /// Waits until it lets somebody in.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn wait(&self) -> Result<()> {
+        until("a machine that lets somebody in", START, || {
+            self.sh("true").is_ok().then_some(())
+        })
+    }
+
+    /// The port on this machine's loopback that leads to its sshd.
+    #[must_use]
+    pub fn ssh_port(&self) -> u16 {
+        self.ssh
+    }
+
+    /// The port on this machine's loopback that leads to its agent.
+    #[must_use]
+    pub fn agent_port(&self) -> u16 {
+        self.agent
+    }
+
+    /// The key that its root accepts; there is a file once one has been started.
+    #[must_use]
+    pub fn key() -> PathBuf {
+        cache().join(NAME).join("key")
+    }
+
+    /// The public key of its sshd.
+    #[must_use]
+    pub fn host_key(&self) -> PathBuf {
+        self.folder.join("host.pub")
+    }
+
+    /// Runs a shell line that must succeed; gives its output.
+    ///
+    /// # Errors
+    /// When it fails; the message has all it said.
+    pub fn sh(&self, line: &str) -> Result<String> {
+        let key = Self::key();
+        let port = self.ssh.to_string();
+        let words = [
+            "ssh",
+            "-i",
+            &key.to_string_lossy(),
+            "-p",
+            &port,
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+            "-o",
+            "ConnectTimeout=30",
+            "root@127.0.0.1",
+            line,
+        ];
+        let cmd = Cmd::new(words).deadline(Duration::from_secs(300));
+        cmd.run(cmd.prepare(&[]))?.ok()
+    }
+
+    /// Takes its power for a moment: what was not on its disk is lost.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn reboot(&self) -> Result<()> {
+        let before = self.boot_id()?;
+        // The connection ends before the command does.
+        let _cut = self.sh("systemctl reboot");
+        until("a machine that has started again", START, || {
+            let now = self.boot_id().ok()?;
+            (now != before).then_some(())
+        })
+    }
+
+    fn boot_id(&self) -> Result<String> {
+        self.sh("cat /proc/sys/kernel/random/boot_id")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _killed = self.emulator.kill();
+        let _ended = self.emulator.wait();
+        let _gone = fs::remove_file(self.folder.join(format!("console-{}.log", self.ssh)));
+    }
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").during(|| "finding a port".to_owned())?;
+    let address = listener
+        .local_addr()
+        .during(|| "finding a port".to_owned())?;
+    Ok(address.port())
+}
+
+fn ensure() -> Result<PathBuf> {
+    let folder = cache().join(NAME);
+    if folder.exists() {
+        return Ok(folder);
+    }
+    base::ensure()?;
+    let _turn = lock(&cache().join("machine.lock"))?;
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let part = cache().join(format!("{NAME}.part"));
+    // What an interrupted attempt left.
+    let _none = fs::remove_dir_all(&part);
+    fs::create_dir(&part).during(|| format!("making {}", part.display()))?;
+    make(&base::folder(), &part)?;
+    fs::rename(&part, &folder).during(|| "keeping the machine's disk".to_owned())?;
+    Ok(folder)
+}
+
+fn make(base: &Path, part: &Path) -> Result<()> {
+    let words = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "bash",
+        "-c",
+        MAKE,
+        "make",
+    ];
+    let words = words.iter().map(Path::new).chain([base, part]);
+    let cmd = Cmd::new(words).deadline(MAKING);
+    cmd.run(cmd.prepare(&[]))?.ok().map(drop)
+}
