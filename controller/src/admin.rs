@@ -1,8 +1,11 @@
 //! The verbs about identities: reads their files, calls `identity`, says what was done and what comes next.
 
+mod add;
+
 use std::path::Path;
 
 use proto::fault::{Fault, FaultKind};
+use proto::id::StackName;
 use time::OffsetDateTime;
 
 use crate::cli::{HostApproveArgs, HostVerb, InitArgs, Output, OutputArgs};
@@ -39,6 +42,7 @@ pub(crate) fn run(
     };
     match verb {
         Admin::Init(args) => place.init(args)?,
+        Admin::Host(HostVerb::Add(args)) => return add::run(&place, &args),
         Admin::Host(HostVerb::Approve(args)) => place.host_approve(args)?,
         Admin::Host(HostVerb::List(output)) => place.host_list(output)?,
         Admin::Operator(verb) => place.operator(verb)?,
@@ -91,29 +95,18 @@ impl Place<'_> {
     fn host_approve(&self, args: HostApproveArgs) -> Result<(), Fault> {
         let file = self.workstation.fleet_file(self.file)?;
         let fleet = Fleet::load(&file)?;
-        let crl = fleet.revocations();
         let host = HostEntry {
             name: name(&args.name)?,
             address: args.address,
             ssh: args.ssh,
             labels: args.labels,
-            stacks: args
-                .stacks
-                .iter()
-                .map(|stack| name(stack))
-                .collect::<Result<_, _>>()?,
+            stacks: names(&args.stacks)?,
         };
-        for stack in &host.stacks {
-            if fleet.stack(stack).is_none() {
-                let what = format!("there is no stack {stack} in {}", file.display());
-                return Err(Fault::new(FaultKind::InvalidRequest, what)
-                    .hint(format!("write [stacks.{stack}] with its path first")));
-            }
-        }
+        known_stacks(&fleet, &host.stacks)?;
         let report = identity::host_approve(&HostApproveParams {
             home: &self.home,
             ca: &fleet.ca,
-            crl: &crl,
+            crl: &fleet.revocations(),
             host: &host.name,
             request: &read(&args.request)?,
             passphrase: &Sources::from_environment(args.passphrase_file),
@@ -182,6 +175,24 @@ impl Place<'_> {
             .because(&error)
         })
     }
+}
+
+fn known_stacks(fleet: &Fleet, stacks: &[StackName]) -> Result<(), Fault> {
+    let missing = |stack: &&StackName| fleet.stack(stack).is_none();
+    let Some(stack) = stacks.iter().find(missing) else {
+        return Ok(());
+    };
+    let what = format!("there is no stack {stack} in {}", fleet.file.display());
+    Err(Fault::new(FaultKind::InvalidRequest, what)
+        .hint(format!("write [stacks.{stack}] with its path first")))
+}
+
+fn names<T>(texts: &[String]) -> Result<Vec<T>, Fault>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    texts.iter().map(|text| name(text)).collect()
 }
 
 fn name<T>(text: &str) -> Result<T, Fault>

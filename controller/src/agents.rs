@@ -220,7 +220,7 @@ fn none(places: &[PathBuf], version: &str, arch: Arch) -> Fault {
         some => format!("there are {}", some.join(", ")),
     };
     let what = format!("there is no agent {version} for {arch} on this workstation");
-    Fault::new(FaultKind::UnknownName, what)
+    Fault::new(FaultKind::Failed, what)
         .cause(format!("looked in {}; {there}", looked.join(", ")))
         .hint(format!(
             "build it from longshore's source with deploy/agents {arch}, or unpack a release's agents into {}",

@@ -14,7 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use admin::{
-    HostApproveArgs, HostVerb, InitArgs, OperatorAcceptArgs, OperatorApproveArgs,
+    HostAddArgs, HostApproveArgs, HostVerb, InitArgs, OperatorAcceptArgs, OperatorApproveArgs,
     OperatorRequestArgs, OperatorVerb, RoleArg,
 };
 pub use audit::AuditArgs;

@@ -25,6 +25,7 @@ use step::{Goal, Planned, Step};
 use survey::{Part, Survey};
 
 const INSTALL: &str = include_str!("../../deploy/install.sh");
+const LAUNCH: &str = include_str!("../../deploy/launch");
 const UNIT: &str = include_str!("../../deploy/longshore-agent.service");
 const DOCKER: &str = include_str!("enrol/docker.sh");
 
@@ -32,7 +33,7 @@ const DOCKER: &str = include_str!("enrol/docker.sh");
 const INCOMING: &str = "/usr/local/lib/longshore/incoming";
 const UNIT_NAME: &str = "longshore-agent.service";
 /// What a person types where there is no systemd.
-pub const FOREGROUND: &str = "/usr/local/bin/agent run";
+pub const FOREGROUND: &str = "/usr/local/lib/longshore/launch --keep run";
 
 const SHORT: Duration = Duration::from_secs(60);
 /// An agent over a slow line; the connection's keepalive ends a dead one long before.
@@ -49,6 +50,12 @@ pub trait Office: Send + Sync {
     /// # Errors
     /// When there is none for it, with the reason.
     fn agent(&self, machine: &str) -> Result<Agent, Fault>;
+
+    /// Gets ready to sign: asks for the passphrase, if it has to be asked for. Called before anything is changed.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn unlock(&self) -> Result<(), Fault>;
 
     /// Signs the host's request and writes the host into the fleet's file; gives the grant.
     ///
@@ -166,6 +173,10 @@ impl Enrolment<'_> {
         if self.wish.dry_run {
             return Ok(Outcome::Planned);
         }
+        let signs = |planned: &Planned| planned.needed && planned.step == Step::Identity;
+        if steps.iter().any(signs) {
+            self.office.unlock()?;
+        }
         for planned in &steps {
             if !planned.needed {
                 self.done(planned.step, planned.what.clone());
@@ -232,7 +243,11 @@ impl Enrolment<'_> {
     }
 
     async fn agent(&self, binary: &Agent) -> Result<(), Fault> {
-        for (name, text) in [("install.sh", INSTALL), (UNIT_NAME, UNIT)] {
+        for (name, text) in [
+            ("install.sh", INSTALL),
+            ("launch", LAUNCH),
+            (UNIT_NAME, UNIT),
+        ] {
             self.send(name, Box::new(text.as_bytes()), &digest(text))
                 .await?;
         }

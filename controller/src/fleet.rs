@@ -240,13 +240,6 @@ impl Fleet {
         parse::parse_fleet(file, text).map_err(FleetError::Invalid)
     }
 
-    /// The list of revoked operators: as named, else where `init` put it.
-    #[must_use]
-    pub fn crl_file(&self) -> PathBuf {
-        let default = || self.root.join("revoked.crl");
-        self.crl.clone().unwrap_or_else(default)
-    }
-
     /// The host of that name.
     #[must_use]
     pub fn host(&self, name: &HostName) -> Option<&Host> {

@@ -242,7 +242,7 @@ pub fn read_ca(path: &Path) -> Result<FleetCa, IdentityError> {
 }
 
 /// Opens the authorities that `ca.pem` names.
-fn unlock(
+pub(crate) fn unlock(
     home: &Home,
     ca: &Path,
     passphrase: &Sources,

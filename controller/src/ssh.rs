@@ -128,6 +128,14 @@ pub trait Ask: Send + Sync {
     fn secret(&self, prompt: &str) -> Result<Zeroizing<String>, Fault>;
 }
 
+/// The name or address that a target leads to, as the configuration has it.
+///
+/// # Errors
+/// When the configuration cannot be followed.
+pub fn host_name(target: &SshTarget, around: &Surroundings) -> Result<String, SshError> {
+    Ok(config::settings(target, around)?.host)
+}
+
 /// Opens a session with a host.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ use crate::start::{Admin, Parts};
 use crate::target::{self, Selection};
 use crate::terminal::Terminal;
 use crate::tls::{self, HostClient};
-use crate::{admin, checkup, clock, docker_auth, fleet};
+use crate::{admin, checkup, clock, docker_auth, fleet, ssh};
 
 /// What this process was started with: its folder and its environment.
 pub struct Workstation {
@@ -62,6 +62,11 @@ impl Workstation {
             .get("DOCKER_CONFIG")
             .filter(|folder| !folder.is_empty());
         given.map_or_else(home, PathBuf::from)
+    }
+
+    /// What ssh takes from here.
+    pub(crate) fn surroundings(&self) -> ssh::Surroundings {
+        ssh::Surroundings::new(self.variables.clone())
     }
 
     /// The fleet file that applies here.

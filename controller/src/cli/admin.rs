@@ -25,11 +25,71 @@ pub struct InitArgs {
 /// What can be done about hosts.
 #[derive(Debug, Subcommand)]
 pub enum HostVerb {
+    /// Make a server a host of the fleet, through SSH
+    Add(HostAddArgs),
     /// Sign a host's request and write the host into fleet.toml
     Approve(HostApproveArgs),
     /// Show the hosts of the fleet
     #[command(visible_alias = "ls")]
     List(OutputArgs),
+}
+
+/// Arguments of `host add`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Finds out what the server is, sends the agent for it, has the host make its key there, signs the \
+    request, starts the agent and proves the link. Run again, it goes on where it was interrupted, and changes \
+    nothing on a host that is ready. For a host that is in fleet.toml already, NAME is enough: this is also how one \
+    whose certificate has ended is brought back."
+)]
+pub struct HostAddArgs {
+    /// The host's name in the fleet
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// Where the server is reached through SSH; ~/.ssh/config applies
+    #[arg(long, value_name = "USER@HOST[:PORT]")]
+    pub ssh: Option<String>,
+
+    /// Where its agent will listen; the SSH host and port 7433 when not given
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: Option<String>,
+
+    /// A label, for label:LABEL targets; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+
+    /// A stack that runs there; may be repeated
+    #[arg(long = "stack", value_name = "STACK")]
+    pub stacks: Vec<String>,
+
+    /// The server's host key, where no known_hosts file has it (SHA256:…)
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub host_key: Option<String>,
+
+    /// Also log in by password; asked for on the terminal
+    #[arg(long)]
+    pub ask_password: bool,
+
+    /// File with the password for sudo; asked for when it is needed and not given
+    #[arg(long, value_name = "FILE")]
+    pub sudo_password_file: Option<PathBuf>,
+
+    /// Install Docker and Compose from the distribution's packages where they are missing
+    #[arg(long)]
+    pub install_docker: bool,
+
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// File with the passphrase of the authorities; asked for when not given
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+
+    /// How written
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Arguments of `host approve`.

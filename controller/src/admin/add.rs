@@ -1,0 +1,338 @@
+//! `host add`: opens the login, wires enrolment to this workstation, and shows what happens.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use proto::fault::{Fault, FaultKind};
+use proto::hello::HostFacts;
+use proto::limits::DEFAULT_PORT;
+use zeroize::Zeroizing;
+
+use super::{Place, date, name};
+use crate::agents::{self, Agent};
+use crate::cli::{HostAddArgs, Output};
+use crate::enrol::server::{self, Login, Server};
+use crate::enrol::{Enrolment, FOREGROUND, Office, Outcome, Told, Wish};
+use crate::exit::Exit;
+use crate::fleet::Fleet;
+use crate::fleet::address::{Address, SshTarget};
+use crate::fleet_file::{self, HostEntry};
+use crate::identity::{self, HostApproveParams};
+use crate::link::{Link, VERSION};
+use crate::passphrase::{Purpose, Sources};
+use crate::render;
+use crate::ssh::{self, Ask, Options, Session, UnknownKey};
+use crate::start::Parts as _;
+use crate::terminal::Terminal;
+use crate::{clock, private};
+
+pub(super) fn run(place: &Place<'_>, args: &HostAddArgs) -> Result<Exit, Fault> {
+    let file = place.workstation.fleet_file(place.file)?;
+    let fleet = Fleet::load(&file)?;
+    let (target, entry) = wanted(place, &fleet, args)?;
+    super::known_stacks(&fleet, &entry.stacks)?;
+    fleet_file::check_host(&file, &entry)?;
+    let ca = identity::read_ca(&fleet.ca)?;
+    let wish = Wish {
+        host: entry.name.clone(),
+        fleet: ca.fleet().clone(),
+        authorities: ca.fingerprint().to_string(),
+        address: entry.address.clone(),
+        install_docker: args.install_docker,
+        dry_run: args.dry_run,
+    };
+    let desk = Desk {
+        place,
+        fleet: &fleet,
+        file,
+        entry,
+        passphrase: Mutex::new(Sources::from_environment(args.passphrase_file.clone())),
+    };
+    let show = Show::new(place.terminal, args);
+    let outcome = in_runtime(add(&desk, &wish, &target, args, &show))?;
+    show.finish()?;
+    if show.output == Output::Table {
+        sum_up(place.terminal, &wish, &outcome);
+    }
+    Ok(Exit::Done)
+}
+
+/// What to add: the words of the command, and what the fleet file says already about a host of that name.
+fn wanted(
+    place: &Place<'_>,
+    fleet: &Fleet,
+    args: &HostAddArgs,
+) -> Result<(SshTarget, HostEntry), Fault> {
+    let known = fleet.host(&name(&args.name)?);
+    let ssh = args.ssh.clone();
+    let ssh = ssh.or_else(|| known?.ssh.as_ref().map(ToString::to_string));
+    let ssh = ssh.ok_or_else(|| {
+        let what = format!("nothing says how to reach {} through SSH", args.name);
+        Fault::new(FaultKind::InvalidRequest, what).hint("pass --ssh USER@HOST[:PORT]")
+    })?;
+    let target: SshTarget = name(&ssh)?;
+    let address = match (&args.address, known) {
+        (Some(address), _) => address.clone(),
+        (None, Some(known)) => known.address.to_string(),
+        (None, None) => {
+            let host = ssh::host_name(&target, &place.workstation.surroundings())?;
+            let port = DEFAULT_PORT;
+            Address { host, port }.to_string()
+        }
+    };
+    let entry = HostEntry {
+        name: name(&args.name)?,
+        address,
+        ssh: Some(ssh),
+        labels: args.labels.clone(),
+        stacks: super::names(&args.stacks)?,
+    };
+    Ok((target, entry))
+}
+
+async fn add(
+    desk: &Desk<'_>,
+    wish: &Wish,
+    target: &SshTarget,
+    args: &HostAddArgs,
+    show: &Show,
+) -> Result<Outcome, Fault> {
+    let terminal = desk.place.terminal.clone();
+    let options = Options {
+        host_key: args.host_key.as_deref().map(name).transpose()?,
+        passwords: args.ask_password,
+        ..Options::new(desk.place.workstation.surroundings())
+    };
+    let ask: Arc<dyn Ask> = Arc::new(AtTerminal(terminal.clone()));
+    let session = ssh::connect(target, &options, ask).await?;
+    for note in session.notes() {
+        terminal.note(format!("note: {note}"));
+    }
+    let login = Through(session);
+    let sudo = || sudo_password(args, &terminal, login.user());
+    let server = Server::become_root(&login, &sudo).await?;
+    let enrolment = Enrolment {
+        wish,
+        server: &server,
+        office: desk,
+        tell: &|told| show.tell(wish, told),
+    };
+    let outcome = enrolment.run().await;
+    login.0.close().await;
+    outcome
+}
+
+fn sudo_password(
+    args: &HostAddArgs,
+    terminal: &Terminal,
+    user: &str,
+) -> Result<Zeroizing<String>, Fault> {
+    let Some(path) = &args.sudo_password_file else {
+        let question = format!("password of {user} for sudo");
+        return terminal.secret(&question, "--sudo-password-file FILE");
+    };
+    let text = private::read_secret(path)?;
+    Ok(Zeroizing::new(
+        text.trim_end_matches(['\r', '\n']).to_owned(),
+    ))
+}
+
+fn sum_up(terminal: &Terminal, wish: &Wish, outcome: &Outcome) {
+    let host = &wish.host;
+    match outcome {
+        Outcome::Ready(_) => terminal.note(format!("{host} is ready: controller status")),
+        Outcome::NotStarted => terminal.note(format!(
+            "{host} is ready but for its agent, which nothing starts: run `{FOREGROUND}` there, as root"
+        )),
+        Outcome::Planned => terminal.note("nothing was changed"),
+    }
+}
+
+/// This workstation, as enrolment needs it.
+struct Desk<'a> {
+    place: &'a Place<'a>,
+    fleet: &'a Fleet,
+    file: PathBuf,
+    entry: HostEntry,
+    passphrase: Mutex<Sources>,
+}
+
+impl Desk<'_> {
+    fn passphrase(&self) -> MutexGuard<'_, Sources> {
+        // Nothing is half done in there.
+        self.passphrase
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Office for Desk<'_> {
+    fn agent(&self, machine: &str) -> Result<Agent, Fault> {
+        agents::find(&self.place.home, VERSION, machine.parse()?)
+    }
+
+    fn unlock(&self) -> Result<(), Fault> {
+        let mut sources = self.passphrase();
+        let variable = Some(sources.obtain(Purpose::Unlock)?);
+        *sources = Sources {
+            variable,
+            ..Sources::default()
+        };
+        // A wrong one is found out now, and not when the server is half a host.
+        identity::unlock(&self.place.home, &self.fleet.ca, &sources)?;
+        Ok(())
+    }
+
+    fn sign(&self, request: &str) -> Result<String, Fault> {
+        let report = identity::host_approve(&HostApproveParams {
+            home: &self.place.home,
+            ca: &self.fleet.ca,
+            crl: &self.fleet.revocations(),
+            host: &self.entry.name,
+            request,
+            passphrase: &self.passphrase(),
+        })?;
+        self.place
+            .claimed(report.claimed.as_deref(), self.entry.name.as_str());
+        fleet_file::add_host(&self.file, &self.entry)?;
+        tracing::debug!(
+            until = date(report.expires),
+            "the host's certificate is signed"
+        );
+        Ok(report.grant)
+    }
+
+    fn prove(&self) -> BoxFuture<'_, Result<HostFacts, Fault>> {
+        async {
+            // A host that was ready before may be missing in the file of this checkout.
+            fleet_file::add_host(&self.file, &self.entry)?;
+            let Place {
+                workstation,
+                terminal,
+                ..
+            } = self.place;
+            let fleet = workstation.fleet(Some(&self.file), terminal)?;
+            let host = self.entry.name.clone();
+            let link = Link::connect(host.clone(), fleet.dial(&host)?).await?;
+            Ok(link.facts().clone())
+        }
+        .boxed()
+    }
+
+    fn now(&self) -> i64 {
+        clock::now().unix_timestamp()
+    }
+}
+
+/// Questions about keys go to the terminal.
+struct AtTerminal(Terminal);
+
+impl Ask for AtTerminal {
+    fn host_key(&self, key: &UnknownKey) -> bool {
+        let UnknownKey {
+            host,
+            algorithm,
+            fingerprint,
+        } = key;
+        self.0.note(format!(
+            "the key of {host} is not known: {algorithm} {fingerprint}"
+        ));
+        let question = format!("is that the key of {host}?");
+        // Without a terminal nobody can say yes; the refusal names the flag.
+        self.0.confirm(&question, "--host-key").unwrap_or(false)
+    }
+
+    fn secret(&self, prompt: &str) -> Result<Zeroizing<String>, Fault> {
+        self.0
+            .secret(prompt, "a key of ssh-agent, or one without a passphrase,")
+    }
+}
+
+/// A session as enrolment uses it.
+struct Through(Session);
+
+impl Login for Through {
+    fn exec<'a>(
+        &'a self,
+        line: &'a str,
+        mut input: server::Input<'a>,
+        limit: Duration,
+    ) -> BoxFuture<'a, Result<server::Output, Fault>> {
+        async move {
+            let output = self
+                .0
+                .exec(line, ssh::Input::Stream(&mut *input), limit)
+                .await?;
+            Ok(server::Output {
+                out: output.stdout.bytes,
+                err: output.stderr.bytes,
+            })
+        }
+        .boxed()
+    }
+
+    fn user(&self) -> &str {
+        self.0.user()
+    }
+}
+
+/// What is shown while it happens, and after it.
+struct Show {
+    terminal: Terminal,
+    output: Output,
+    dry_run: bool,
+    all: Mutex<Vec<Told>>,
+}
+
+impl Show {
+    fn new(terminal: &Terminal, args: &HostAddArgs) -> Self {
+        Self {
+            terminal: terminal.clone(),
+            output: args.output.output,
+            dry_run: args.dry_run,
+            all: Mutex::default(),
+        }
+    }
+
+    fn tell(&self, wish: &Wish, told: Told) {
+        match self.output {
+            Output::Table => {
+                for line in render::enrol::lines(&wish.host, &told, self.dry_run) {
+                    self.terminal.say(line);
+                }
+                self.terminal.flush();
+            }
+            // A reader that is gone is told of at the end.
+            Output::Jsonl => drop(self.terminal.json(&told)),
+            Output::Json => self
+                .all
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(told),
+        }
+    }
+
+    fn finish(&self) -> Result<(), Fault> {
+        if self.output != Output::Json {
+            return Ok(());
+        }
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        self.terminal.json(&*all)
+    }
+}
+
+fn in_runtime<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Fault::new(FaultKind::Failed, "this system gave no threads").because(&error)
+        })?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    done
+}

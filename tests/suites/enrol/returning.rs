@@ -1,0 +1,89 @@
+//! A host whose certificate has ended comes back with everything that was on it; somebody else's is not taken.
+
+use std::fs;
+
+use controller::passphrase::Passphrase;
+use controller::pki::{Authorities, Request};
+
+use crate::world::world;
+
+#[test]
+fn a_host_that_slept_past_its_certificate_is_brought_back_with_nothing_lost() {
+    let Some(world) = world() else { return };
+    let (host, desk) = (world.server("asleep"), world.desk());
+    desk.add(&host, &[]).done();
+    host.write_file("/var/lib/longshore/kept", "what was there", 0o600)
+        .unwrap();
+    expire(&desk.folder, &world.home(), &host);
+    host.sh("systemctl restart longshore-agent").unwrap();
+    desk.run(&["status"], &[]).failed(6, &["asleep", "expired"]);
+
+    let said = desk
+        .run(&["host", "add", "asleep", "--dry-run"], &[])
+        .done();
+    assert!(said.contains("has expired"), "{said}");
+    let said = desk.run(&["host", "add", "asleep"], &[]).done();
+    assert!(
+        said.contains("✓ identity") && said.contains("✓ link"),
+        "{said}"
+    );
+    desk.run(&["status"], &[]).done();
+    assert_eq!(
+        host.read_file("/var/lib/longshore/kept").unwrap(),
+        b"what was there"
+    );
+}
+
+#[test]
+fn a_host_of_another_name_or_fleet_is_not_taken_over() {
+    let Some(world) = world() else { return };
+    let (host, desk) = (world.server("taken"), world.desk());
+    desk.add(&host, &[]).done();
+    let mut words = desk.words(&host, "root");
+    words[2] = "other".to_owned();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    desk.run(&words, &[])
+        .failed(1, &["longshore://opq/host/taken"]);
+}
+
+/// Gives the host a certificate that ended a month ago, for the key that it has.
+fn expire(fleet: &std::path::Path, home: &std::path::Path, host: &tests::lab::Host) {
+    let identity =
+        String::from_utf8(host.read_file("/etc/longshore/identity.pem").unwrap()).unwrap();
+    let request = host
+        .sh("agent enroll --name asleep; cat /etc/longshore/pending.pem")
+        .unwrap();
+    let (request, pending) = request.split_once("-----BEGIN PRIVATE KEY").unwrap();
+    let folder = fs::read_dir(home.join("config/fleets"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let bundle = fs::read_to_string(folder.join("authorities.pem")).unwrap();
+    let passphrase = Passphrase::new("a passphrase for tests only").unwrap();
+    let now = controller::clock::now();
+    let authorities = Authorities::from_pem(&bundle, &passphrase, now).unwrap();
+    let then = now - std::time::Duration::from_secs(430 * 24 * 60 * 60);
+    let request = Request::from_pem(request).unwrap();
+    let issued = authorities
+        .host_certificate(&request, &"asleep".parse().unwrap(), then)
+        .unwrap();
+    let key = pending.split_once("-----END PRIVATE KEY-----").unwrap().0;
+    let rest = identity
+        .split_once("-----END CERTIFICATE-----\n")
+        .unwrap()
+        .1;
+    assert!(
+        fs::read_to_string(fleet.join("ca.pem"))
+            .unwrap()
+            .contains("CERTIFICATE")
+    );
+    let text = format!(
+        "-----BEGIN PRIVATE KEY{key}-----END PRIVATE KEY-----\n{}{rest}",
+        issued.to_pem()
+    );
+    host.write_file("/etc/longshore/identity.pem", text, 0o600)
+        .unwrap();
+    host.sh("rm /etc/longshore/pending.pem").unwrap();
+}
