@@ -62,7 +62,7 @@ pub struct Fleet {
 pub struct Host {
     /// Its name.
     pub name: HostName,
-    /// Where its agent listens.
+    /// Where its agent listens; through SSH, only the port counts.
     pub address: Address,
     /// How ssh reaches it.
     pub ssh: Option<SshTarget>,
@@ -84,6 +84,8 @@ pub enum Transport {
     /// Directly.
     #[default]
     Tls,
+    /// Through an SSH session with the host; it has an `ssh` then.
+    Ssh,
 }
 
 /// A Compose project as `fleet.toml` describes it.

@@ -15,7 +15,8 @@
 //! Tasks and queues: `fleet_run` owns a job for each place and one queue of 256 events to the screen (full: progress
 //! is dropped, the rest waits); `link::stage` has one of 4 requests (full: reading files waits); `command::logs`
 //! owns a reader for each place with a queue of 256 records (full: the reader waits, and the agent counts what it
-//! drops); `command::Leave` owns the listener for signals. Nothing else runs beside the caller.
+//! drops); `command::Leave` owns the listener for signals; an `ssh::Session` owns a task for each of its streams, with a
+//! queue of 32 MiB (full: that stream ends). Nothing else runs beside the caller.
 
 mod admin;
 pub mod agents;
@@ -55,6 +56,7 @@ pub mod target;
 mod tcp;
 pub mod terminal;
 pub mod tls;
+mod tunnels;
 pub mod workstation;
 
 #[cfg(test)]

@@ -56,8 +56,13 @@ pub type BoxedIo = Box<dyn Io>;
 
 /// Makes connections to one host.
 pub trait Dial: Send + Sync + 'static {
-    /// Connects within [`CONNECT_TIMEOUT`](proto::limits::CONNECT_TIMEOUT), proving both sides' identity.
+    /// Connects within [`limit`](Self::limit), proving both sides' identity.
     fn dial(&self) -> BoxFuture<'_, Result<BoxedIo, Fault>>;
+
+    /// How long it may take.
+    fn limit(&self) -> Duration {
+        proto::limits::CONNECT_TIMEOUT
+    }
 
     /// What this workstation remembers of the host's audit record; `None` where nothing is remembered.
     fn heads(&self) -> Option<Arc<Heads>> {

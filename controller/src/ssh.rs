@@ -225,6 +225,12 @@ impl Session {
         self.handle.is_closed()
     }
 
+    /// Whether the host answers within `limit`.
+    pub async fn is_alive(&self, limit: Duration) -> bool {
+        let asked = timeout(limit, self.handle.send_ping()).await;
+        matches!(asked, Ok(Ok(()))) && !self.is_closed()
+    }
+
     /// Runs one command line in the user's login shell. Dropping the future, or the end of `limit`, ends the command
     /// if the host's server passes signals on; OpenSSH does for everybody but root.
     ///
@@ -243,6 +249,7 @@ impl Session {
             let channel = channel.map_err(|_| SshError::Refused {
                 host: self.host.clone(),
                 what: "opens no session for commands".to_owned(),
+                hint: "MaxSessions in its sshd_config says how many there may be",
             })?;
             exec::run(channel, &self.tasks, &self.host, line, input).await
         };
@@ -274,20 +281,23 @@ impl Session {
             host: to.to_owned(),
             port: Some(port),
         };
-        let refused = |what: &str| SshError::Refused {
+        let refused = |what: &str, hint| SshError::Refused {
             host: self.host.clone(),
             what: format!("{what} {target}"),
+            hint,
         };
+        let runs = "does the service there run?";
         let Ok(opened) = timeout(OPEN, self.open(opening)).await else {
-            let limit = OPEN.as_secs();
-            return Err(refused(&format!("needs more than {limit} s to connect to")));
+            let what = format!("needs more than {} s to connect to", OPEN.as_secs());
+            return Err(refused(&what, runs));
         };
         match opened? {
             Ok(channel) => Ok(Tunnel::over(channel, &self.tasks)),
-            Err(ChannelOpenFailure::AdministrativelyProhibited) => {
-                Err(refused("does not allow forwarding to"))
-            }
-            Err(_) => Err(refused("cannot connect to")),
+            Err(ChannelOpenFailure::AdministrativelyProhibited) => Err(refused(
+                "does not allow streams to",
+                "AllowTcpForwarding and PermitOpen in its sshd_config decide that",
+            )),
+            Err(_) => Err(refused("cannot connect to", runs)),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -20,6 +21,7 @@ use crate::command::{Ended, Fleet, Leave, Target};
 use crate::error::Failure;
 use crate::event::Place;
 use crate::exit::Exit;
+use crate::fleet::Transport;
 use crate::heads::Heads;
 use crate::home::Home;
 use crate::identity::{OperatorIdentity, load_operator, read_ca};
@@ -33,6 +35,7 @@ use crate::start::{Admin, Parts};
 use crate::target::{self, Selection};
 use crate::terminal::Terminal;
 use crate::tls::{self, HostClient};
+use crate::tunnels::{Tunnels, Way};
 use crate::{admin, checkup, clock, docker_auth, fleet, ssh};
 
 /// What this process was started with: its folder and its environment.
@@ -90,6 +93,7 @@ impl Parts for Workstation {
         let fleet = fleet::Fleet::load(&file)?;
         Ok(Arc::new(LocalFleet {
             programs: Programs::new(fleet.root.clone(), terminal.clone()),
+            tunnels: Tunnels::new(self.surroundings(), terminal),
             terminal: terminal.clone(),
             fleet,
             home: Home::from_environment()?,
@@ -127,6 +131,7 @@ struct LocalFleet {
     docker_config: PathBuf,
     identity: OnceLock<Credentials>,
     programs: Programs,
+    tunnels: Tunnels,
     terminal: Terminal,
 }
 
@@ -182,11 +187,20 @@ impl Fleet for LocalFleet {
         let Credentials { ca, operator } = self.identity()?;
         let client = HostClient::new(ca, operator, host)?;
         let path = self.home.audit_head(&ca.fingerprint(), host);
-        Ok(Arc::new(Direct {
-            address: entry.address.to_string(),
-            client,
-            heads: Arc::new(Heads::load(&path, host, &self.terminal)),
-        }))
+        let heads = Arc::new(Heads::load(&path, host, &self.terminal));
+        match (entry.transport, &entry.ssh) {
+            (Transport::Ssh, Some(target)) => Ok(Arc::new(Through {
+                tunnels: self.tunnels.to(target),
+                port: entry.address.port,
+                client,
+                heads,
+            })),
+            _ => Ok(Arc::new(Direct {
+                address: entry.address.to_string(),
+                client,
+                heads,
+            })),
+        }
     }
 
     fn run_commands<'a>(
@@ -288,6 +302,38 @@ impl Dial for Direct {
             Ok(Box::new(stream) as BoxedIo)
         }
         .boxed()
+    }
+
+    fn heads(&self) -> Option<Arc<Heads>> {
+        Some(Arc::clone(&self.heads))
+    }
+
+    fn refusal(&self) -> Option<Fault> {
+        self.client.refusal().map(Fault::from)
+    }
+}
+
+/// A TLS connection through an SSH session with the host.
+struct Through {
+    tunnels: Arc<Way>,
+    port: u16,
+    client: HostClient,
+    heads: Arc<Heads>,
+}
+
+impl Dial for Through {
+    fn dial(&self) -> BoxFuture<'_, Result<BoxedIo, Fault>> {
+        async {
+            let tunnel = self.tunnels.open(self.port).await?;
+            let label = format!("{} through ssh", self.client.host());
+            let stream = tls::connect_over(tunnel, &label, &self.client).await?;
+            Ok(Box::new(stream) as BoxedIo)
+        }
+        .boxed()
+    }
+
+    fn limit(&self) -> Duration {
+        Way::LONGEST
     }
 
     fn heads(&self) -> Option<Arc<Heads>> {

@@ -29,6 +29,16 @@ pub struct Address {
     pub port: u16,
 }
 
+impl Address {
+    /// The agent's usual port, as the host itself sees it.
+    pub(crate) fn local() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: DEFAULT_PORT,
+        }
+    }
+}
+
 impl FromStr for Address {
     type Err = InvalidAddress;
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {

@@ -9,6 +9,7 @@ use proto::path::HostDir;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::address::Address;
 use super::diagnostic::{Diagnostic, Problem};
 use super::document::{Item, Placed, Problems, Section, entries, parse, text};
 use super::hooks::read_hooks;
@@ -173,15 +174,25 @@ fn read_host(
 ) -> Option<Host> {
     let place = format!("[hosts.{name}]");
     let mut section = Section::new(&place, item, problems)?;
-    let address = section
-        .need("address", problems)
-        .and_then(|item| parse("address", item, problems));
-    let ssh = section.parse("ssh", problems);
+    let has_ssh = section.get("ssh");
+    let ssh = has_ssh.and_then(|item| parse("ssh", item, problems));
     let labels = section.list("labels", problems);
     let on_host = section.list::<StackName>("stacks", problems);
-    let transport = section
-        .get("transport")
-        .map(|item| read_transport(item, problems));
+    let has_transport = section.get("transport");
+    let transport = has_transport.map(|item| read_transport(item, problems));
+    let transport = transport.unwrap_or_default();
+    let address = match (section.get("address"), transport) {
+        // The agent is on the host's own loopback then.
+        (None, Transport::Ssh) => Some(Address::local()),
+        _ => section
+            .need("address", problems)
+            .and_then(|item| parse("address", item, problems)),
+    };
+    if let (Some(item), Transport::Ssh, None) = (has_transport, transport, has_ssh) {
+        let what = format!("{place} has no `ssh` to go through");
+        let hint = "write ssh = \"user@host\"".to_owned();
+        problems.add_with::<()>(item.span(), what, Some(hint));
+    }
     let dir = section.get("dir");
     let env = section.get("env");
     section.finish(problems);
@@ -206,7 +217,7 @@ fn read_host(
         labels: values(labels),
         stacks: on_host,
         dirs: dirs.unwrap_or_default(),
-        transport: transport.unwrap_or_default(),
+        transport,
         env: envs.unwrap_or_default(),
     })
 }
@@ -253,18 +264,14 @@ fn read_transport(item: &Item<'_>, problems: &mut Problems) -> Transport {
         return Transport::Tls;
     };
     match name {
-        "tls" => {}
-        "ssh" => {
-            let what = "transport \"ssh\" is not available yet";
-            let hint = "leave it out: the default is \"tls\"".to_owned();
-            problems.add_with::<()>(item.span(), what, Some(hint));
-        }
+        "tls" => Transport::Tls,
+        "ssh" => Transport::Ssh,
         other => {
             let what = format!("there is no transport {other:?}");
-            problems.add_with::<()>(item.span(), what, suggest::hint(other, ["tls"]));
+            problems.add_with::<()>(item.span(), what, suggest::hint(other, ["tls", "ssh"]));
+            Transport::Tls
         }
     }
-    Transport::Tls
 }
 
 fn read_dirs(

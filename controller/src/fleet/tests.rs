@@ -249,7 +249,8 @@ fn errors_show_the_line_and_what_to_do() {
             "reserved variable",
             format!("{stack}[stacks.opq.env]\nDOCKER_HOST = \"x\"\n"),
         ),
-        ("ssh", format!("{host}transport = \"ssh\"\n")),
+        ("no way for ssh", format!("{host}transport = \"ssh\"\n")),
+        ("transport", format!("{host}transport = \"sssh\"\n")),
         ("dir without a stack", format!("{host}dir = \"/srv\"\n")),
         (
             "two sources",
@@ -420,4 +421,16 @@ fn the_reference_is_a_fleet_file() {
     let stack = fleet.stack(&"opq".parse().unwrap()).unwrap();
     assert_eq!((stack.probes.len(), stack.hooks.len()), (3, 3));
     assert_eq!(stack.env.len(), 4);
+}
+
+#[test]
+fn through_ssh_an_address_is_only_a_port() {
+    for (address, port) in [("", 7433), ("address = \"emilia:7444\"\n", 7444)] {
+        let text = format!(
+            "[fleet]\nname = \"opq\"\nca = \"ca.pem\"\n[hosts.a]\nssh = \"captain@emilia\"\ntransport = \"ssh\"\n{address}"
+        );
+        let fleet = parse(&text).unwrap();
+        let host = &fleet.hosts[0];
+        assert_eq!((host.transport, host.address.port), (Transport::Ssh, port));
+    }
 }

@@ -40,17 +40,18 @@ pub(super) async fn open(
             .initial_stream_window_size(BULK_STREAM_WINDOW)
             .initial_connection_window_size(BULK_CONNECTION_WINDOW);
     }
+    let limit = dial.limit();
     let connector = service_fn(move |_: Uri| {
         let dial = Arc::clone(&dial);
         async move {
-            match tokio::time::timeout(CONNECT_TIMEOUT, dial.dial()).await {
+            match tokio::time::timeout(limit, dial.dial()).await {
                 Ok(stream) => stream.map(TokioIo::new),
-                Err(_) => Err(super::fault::silent("connect", CONNECT_TIMEOUT)),
+                Err(_) => Err(super::fault::silent("connect", limit)),
             }
         }
     });
     // Twice: the dial has its own deadline, and HTTP/2's first exchange comes after it.
-    let limit = 2 * CONNECT_TIMEOUT;
+    let limit = limit + CONNECT_TIMEOUT;
     match tokio::time::timeout(limit, endpoint.connect_with_connector(connector)).await {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => Err(super::fault::from_transport(host, &error)),

@@ -116,8 +116,10 @@ pub enum SshError {
     Refused {
         /// Where.
         host: String,
-        /// `does not forward to 127.0.0.1:7433`.
+        /// `cannot connect to 127.0.0.1:7433`.
         what: String,
+        /// What would help.
+        hint: &'static str,
     },
     /// A command did not end in time.
     #[error("a command on {host} did not end within {} s", after.as_secs())]
@@ -249,6 +251,7 @@ impl SshError {
                 ..
             } => denied(*without_passwords, offered),
             Self::Secret(fault) => fault.hints.clone(),
+            Self::Refused { hint, .. } => vec![(*hint).to_owned()],
             _ => Vec::new(),
         }
     }
@@ -291,7 +294,7 @@ impl KeyRefusal {
                 fingerprint,
             } => {
                 let mut hints = vec![format!(
-                    "compare it on the host with ssh-keygen -l, then say --host-key {fingerprint}"
+                    "compare it on the host with ssh-keygen -l; ssh remembers it once it is accepted there, and host add takes --host-key {fingerprint}"
                 )];
                 if *authority {
                     hints.push("longshore does not read certificates of hosts, so a @cert-authority line does not help".to_owned());

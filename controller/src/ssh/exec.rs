@@ -215,6 +215,7 @@ async fn accepted(read: &mut ChannelReadHalf, host: &str) -> Result<(), SshError
                 return Err(SshError::Refused {
                     host: host.to_owned(),
                     what: "runs no commands for this user".to_owned(),
+                    hint: "has the user a login shell there?",
                 });
             }
             Some(_) => {}

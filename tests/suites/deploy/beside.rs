@@ -14,7 +14,13 @@ pub(crate) struct Beside {
 
 impl Beside {
     pub(crate) fn start(case: &Case<'_>, words: &[&str]) -> Self {
+        Self::start_with(case, words, &[])
+    }
+
+    /// The same with more environment.
+    pub(crate) fn start_with(case: &Case<'_>, words: &[&str], env: &[(&str, &str)]) -> Self {
         let mut child = command(case.folder.path(), &case.home(), words)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()

@@ -35,6 +35,7 @@ mod relay;
 mod several_hosts;
 mod strangers;
 mod too_much;
+mod tunnels;
 mod values;
 mod verdict;
 mod whole;

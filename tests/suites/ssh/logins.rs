@@ -232,7 +232,7 @@ async fn a_password_is_asked_for_only_when_the_operator_says_so() {
         ("KbdInteractiveAuthentication no", "password of"),
         // Offers questions, and has none.
         ("KbdInteractiveAuthentication yes", "password of"),
-        ("UsePAM yes\nPasswordAuthentication no", "asks: Password:"),
+        ("UsePAM yes\nPasswordAuthentication no", "asks: Password"),
     ] {
         let Some(server) = Server::start(config) else {
             return;

@@ -160,7 +160,7 @@ impl Signer {
             let pause = self.deadline.pause();
             // A person types, and the derivation of the key takes a while on purpose.
             let opened = tokio::task::spawn_blocking(move || {
-                let secret = ask.secret(&format!("passphrase of {}: ", path.display()))?;
+                let secret = ask.secret(&format!("passphrase of {}", path.display()))?;
                 Ok(key.decrypt(secret.as_bytes()).ok())
             });
             let opened = opened.await;

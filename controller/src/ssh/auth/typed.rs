@@ -43,7 +43,7 @@ impl Entrance<'_> {
     async fn password(&mut self) -> Result<Outcome, SshError> {
         let user = self.settings.user.clone();
         let secret = self
-            .secret(format!("password of {user} on {}: ", self.host))
+            .secret(format!("password of {user} on {}", self.host))
             .await?;
         let result = self
             .handle
@@ -93,7 +93,8 @@ impl Entrance<'_> {
     /// What the host asks, made harmless, and said to be the host's words.
     fn shown(&self, prompt: &Prompt) -> String {
         let words: String = prompt.prompt.chars().take(200).collect();
-        format!("{} asks: {} ", self.host, sanitize(words.trim()))
+        let words = words.trim().trim_end_matches(':');
+        format!("{} asks: {}", self.host, sanitize(words))
     }
 
     async fn secret(&self, prompt: String) -> Result<Zeroizing<String>, SshError> {
