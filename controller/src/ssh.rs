@@ -15,7 +15,7 @@ use proto::fault::Fault;
 use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelOpenFailure, Disconnect};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use zeroize::Zeroizing;
@@ -45,6 +45,9 @@ use client::{Client, Life};
 /// How long a host may take to open a stream.
 const OPEN: Duration = Duration::from_secs(15);
 const CLOSE: Duration = Duration::from_secs(2);
+/// How long a server may take to clear up after a command.
+const CLEARED_UP: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// How hosts are reached.
 #[derive(Debug, Clone)]
@@ -243,14 +246,7 @@ impl Session {
         limit: Duration,
     ) -> Result<Output, SshError> {
         let work = async {
-            let handle = Arc::clone(&self.handle);
-            let opening = async move { handle.channel_open_session().await };
-            let channel = self.open(opening).await?;
-            let channel = channel.map_err(|_| SshError::Refused {
-                host: self.host.clone(),
-                what: "opens no session for commands".to_owned(),
-                hint: "MaxSessions in its sshd_config says how many there may be",
-            })?;
+            let channel = self.command_channel().await?;
             exec::run(channel, &self.tasks, &self.host, line, input).await
         };
         match timeout(limit, work).await {
@@ -260,6 +256,26 @@ impl Session {
                 host: self.host.clone(),
                 after: limit,
             }),
+        }
+    }
+
+    /// A server that allows few of them at a time (`MaxSessions`) counts the last command until it has cleared up after it.
+    async fn command_channel(&self) -> Result<Channel<Msg>, SshError> {
+        let patience = Instant::now() + CLEARED_UP;
+        loop {
+            let handle = Arc::clone(&self.handle);
+            let opening = async move { handle.channel_open_session().await };
+            match self.open(opening).await? {
+                Ok(channel) => return Ok(channel),
+                Err(_) if Instant::now() < patience => sleep(AGAIN).await,
+                Err(_) => {
+                    return Err(SshError::Refused {
+                        host: self.host.clone(),
+                        what: "opens no session for commands".to_owned(),
+                        hint: "MaxSessions in its sshd_config says how many there may be",
+                    });
+                }
+            }
         }
     }
 
