@@ -33,7 +33,7 @@ const DOCKER: &str = include_str!("enrol/docker.sh");
 const INCOMING: &str = "/usr/local/lib/longshore/incoming";
 const UNIT_NAME: &str = "longshore-agent.service";
 /// What a person types where there is no systemd.
-pub const FOREGROUND: &str = "/usr/local/lib/longshore/launch --keep run";
+const FOREGROUND: &str = "/usr/local/lib/longshore/launch --keep run";
 
 const SHORT: Duration = Duration::from_secs(60);
 /// An agent over a slow line; the connection's keepalive ends a dead one long before.

@@ -16,7 +16,7 @@ use super::{Place, date, name};
 use crate::agents::{self, Agent};
 use crate::cli::{HostAddArgs, Output};
 use crate::enrol::server::{self, Login, Server};
-use crate::enrol::{Enrolment, FOREGROUND, Office, Outcome, Told, Wish};
+use crate::enrol::{Enrolment, Office, Outcome, Told, Wish};
 use crate::exit::Exit;
 use crate::fleet::Fleet;
 use crate::fleet::address::{Address, SshTarget};
@@ -142,13 +142,11 @@ fn sudo_password(
 }
 
 fn sum_up(terminal: &Terminal, wish: &Wish, outcome: &Outcome) {
-    let host = &wish.host;
     match outcome {
-        Outcome::Ready(_) => terminal.note(format!("{host} is ready: controller status")),
-        Outcome::NotStarted => terminal.note(format!(
-            "{host} is ready but for its agent, which nothing starts: run `{FOREGROUND}` there, as root"
-        )),
+        Outcome::Ready(_) => terminal.note(format!("{} is ready: controller status", wish.host)),
         Outcome::Planned => terminal.note("nothing was changed"),
+        // The warning about it was the last line.
+        Outcome::NotStarted => {}
     }
 }
 

@@ -109,7 +109,7 @@ pub fn plan(survey: &Survey, goal: &Goal<'_>) -> Result<Vec<Planned>, Fault> {
     let agent = agent(survey, goal);
     let changed = agent.needed || identity.needed;
     steps.extend([agent, identity]);
-    steps.push(service(survey, changed));
+    steps.extend(service(survey, changed));
     let what = format!("prove that {} answers as {}", goal.address, goal.host);
     steps.push(needed(Step::Link, what));
     Ok(steps)
@@ -229,13 +229,13 @@ fn identity(survey: &Survey, goal: &Goal<'_>) -> Result<Planned, Fault> {
     Ok(there(Step::Identity, name))
 }
 
-fn service(survey: &Survey, changed: bool) -> Planned {
-    match (survey.systemd, survey.active) {
-        (false, _) => there(Step::Service, "there is no systemd"),
-        (true, false) => needed(Step::Service, "start longshore-agent.service"),
-        (true, true) if changed => needed(Step::Service, "restart longshore-agent.service"),
-        (true, true) => there(Step::Service, "longshore-agent.service runs"),
-    }
+/// None where there is no systemd: somebody else has to start the agent.
+fn service(survey: &Survey, changed: bool) -> Option<Planned> {
+    survey.systemd.then(|| match (survey.active, changed) {
+        (false, _) => needed(Step::Service, "start longshore-agent.service"),
+        (true, true) => needed(Step::Service, "restart longshore-agent.service"),
+        (true, false) => there(Step::Service, "longshore-agent.service runs"),
+    })
 }
 
 /// Megabytes, as people count them.

@@ -3,13 +3,15 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
+use tests::full;
 use tests::lab::Host;
 
+use crate::logins::Way;
 use crate::world::{Desk, world};
 
 /// What is on the screen when the controller is killed: each step's beginning and end.
 const MOMENTS: [&str; 8] = [
-    "as root",
+    "as USER",
     "… agent",
     "✓ agent",
     "… identity",
@@ -22,18 +24,36 @@ const MOMENTS: [&str; 8] = [
 #[test]
 fn enrolment_killed_at_any_step_is_completed_by_the_next() {
     let Some(world) = world() else { return };
-    let (host, desk) = (world.server("killed"), world.desk());
-    for moment in MOMENTS {
-        kill_at(&desk, &host, moment);
-        let said = desk.add(&host, &[]).done();
-        assert!(said.contains("✓ link"), "after {moment:?}:\n{said}");
-        let left = host
-            .sh("ls -A /usr/local/lib/longshore /etc/longshore")
-            .unwrap();
-        for leaving in ["incoming", ".part", "pending"] {
-            assert!(!left.contains(leaving), "after {moment:?}: {left}");
+    let ways: &[Way] = if full::wanted() {
+        &Way::ALL
+    } else {
+        &[Way::Root]
+    };
+    for way in ways {
+        let name = format!("killed-{way:?}").to_lowercase();
+        let (host, desk) = (world.server(&name), world.desk());
+        let more = way.open(world, &host, &desk);
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        for moment in MOMENTS {
+            let moment = moment.replace("USER", way.user());
+            kill_at(&desk, &host, way.user(), &more, &moment);
+            let said = desk.add_as(&host, way.user(), &more).done();
+            assert!(
+                said.contains("✓ link"),
+                "{way:?}, after {moment:?}:\n{said}"
+            );
+            let left = host
+                .sh("ls -A /usr/local/lib/longshore /etc/longshore")
+                .unwrap();
+            for leaving in ["incoming", ".part", "pending"] {
+                assert!(!left.contains(leaving), "{way:?}, after {moment:?}: {left}");
+            }
+            forget(&host);
         }
-        forget(&host);
+        full::report(&format!(
+            "host add, {way:?}: killed at {} moments, completed each time",
+            MOMENTS.len()
+        ));
     }
 }
 
@@ -48,7 +68,7 @@ fn an_upload_that_is_cut_leaves_the_agent_that_runs() {
     let running = host
         .sh("sha256sum </usr/local/bin/agent; cat /run/agent.pid")
         .unwrap();
-    kill_at(&desk, &host, "… agent");
+    kill_at(&desk, &host, "root", &[], "… agent");
     assert_eq!(
         host.sh("sha256sum </usr/local/bin/agent; cat /run/agent.pid")
             .unwrap(),
@@ -59,9 +79,10 @@ fn an_upload_that_is_cut_leaves_the_agent_that_runs() {
 }
 
 /// Starts an enrolment and kills it as soon as it has printed `moment`.
-fn kill_at(desk: &Desk<'_>, host: &Host, moment: &str) {
-    let words = desk.words(host, "root");
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+fn kill_at(desk: &Desk<'_>, host: &Host, user: &str, more: &[&str], moment: &str) {
+    let words = desk.words(host, user);
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    words.extend(more);
     let mut child = desk
         .command(&words)
         .stdout(Stdio::piped())

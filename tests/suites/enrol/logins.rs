@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use tests::lab::Host;
 
-use crate::world::{World, world};
+use crate::world::{Desk, World, world};
 
 /// A user who may log in with the lab's key.
 fn user(world: &World, host: &Host, name: &str, shell: &str) {
@@ -20,55 +20,132 @@ fn user(world: &World, host: &Host, name: &str, shell: &str) {
     host.sh(&format!("chown {name}:{name} {file}")).unwrap();
 }
 
-#[test]
-fn sudo_without_a_password_a_noisy_shell_and_no_sftp_are_enough() {
-    let Some(world) = world() else { return };
-    let (host, desk) = (world.server("noisy"), world.desk());
-    user(world, &host, "ops", "/bin/bash");
-    host.write_file("/etc/sudoers.d/ops", "ops ALL=(ALL) NOPASSWD: ALL\n", 0o440)
-        .unwrap();
-    host.write_file(
-        "/home/ops/.bashrc",
-        "echo Welcome to noisy; printf 'no newline'; echo trouble >&2\n",
-        0o644,
-    )
-    .unwrap();
-    host.sh("sed -i '/^Subsystem/d' /etc/ssh/sshd_config; echo 'Banner /etc/motd' >>/etc/ssh/sshd_config; echo Hello >/etc/motd
-             pkill -HUP -f '^sshd: /usr/sbin/sshd' || kill -HUP \"$(cat /run/sshd.pid)\"")
-        .unwrap();
-    let said = desk.add_as(&host, "ops", &[]).done();
-    assert!(
-        said.contains("as ops with sudo") && said.contains("✓ link"),
-        "{said}"
+/// How somebody logs in on a server to administer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As root.
+    Root,
+    /// By sudo without a password, in a shell that greets, with a banner and without sftp.
+    Noisy,
+    /// By sudo with a password, in dash.
+    Asking,
+    /// As root where sshd allows one session at a time, no terminals and no forwarding.
+    Narrow,
+    /// In a shell that knows nothing of sh's syntax.
+    Foreign,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Root,
+        Self::Noisy,
+        Self::Asking,
+        Self::Narrow,
+        Self::Foreign,
+    ];
+
+    pub(crate) fn user(self) -> &'static str {
+        match self {
+            Self::Root | Self::Narrow => "root",
+            Self::Noisy | Self::Asking | Self::Foreign => "ops",
+        }
+    }
+
+    /// Sets the server up for it; gives what `host add` has to be told.
+    pub(crate) fn open(self, world: &World, host: &Host, desk: &Desk<'_>) -> Vec<String> {
+        let sudoers = |text: &str| {
+            host.write_file("/etc/sudoers.d/ops", text, 0o440).unwrap();
+        };
+        match self {
+            Self::Root => {}
+            Self::Noisy => {
+                user(world, host, "ops", "/bin/bash");
+                sudoers("ops ALL=(ALL) NOPASSWD: ALL\n");
+                let greeting = "echo Welcome to noisy; printf 'no newline'; echo trouble >&2\n";
+                host.write_file("/home/ops/.bashrc", greeting, 0o644)
+                    .unwrap();
+                host.sh("sed -i '/^Subsystem/d' /etc/ssh/sshd_config; echo Hello >/etc/motd")
+                    .unwrap();
+                sshd(host, "Banner /etc/motd");
+            }
+            Self::Asking => {
+                user(world, host, "ops", "/bin/dash");
+                sudoers("ops ALL=(ALL) ALL\n");
+                let file = desk.folder.join("sudo");
+                fs::write(&file, "ops-pass\n").unwrap();
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+                return ["--sudo-password-file", file.to_str().unwrap()]
+                    .map(str::to_owned)
+                    .to_vec();
+            }
+            Self::Narrow => sshd(host, "MaxSessions 1\nPermitTTY no\nAllowTcpForwarding no"),
+            Self::Foreign => {
+                host.write_file("/usr/local/bin/strange-shell", STRANGE_SHELL, 0o755)
+                    .unwrap();
+                user(world, host, "ops", "/usr/local/bin/strange-shell");
+                sudoers("ops ALL=(ALL) NOPASSWD: ALL\n");
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// Splits a line into words as every shell does, quotes included, and knows nothing else.
+const STRANGE_SHELL: &str = "#!/usr/bin/perl
+use Text::ParseWords;
+die \"strange: only -c\\n\" unless @ARGV == 2 && $ARGV[0] eq '-c';
+die \"strange: what is this?\\n\" if $ARGV[1] =~ /[!`\\\\~\\n;&|<>]/ && $ARGV[1] !~ /^[^']*'[^'!`\\\\~\\n]*'$/;
+exec { (shellwords($ARGV[1]))[0] } shellwords($ARGV[1]);
+";
+
+/// Another sshd, with more in its configuration; it listens when this returns.
+fn sshd(host: &Host, lines: &str) {
+    let more = format!(
+        "printf '%s\\n' '{lines}' >>/etc/ssh/sshd_config
+         pid=$(cat /run/sshd.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.02; done
+         /usr/sbin/sshd"
     );
+    host.sh(&more).unwrap();
 }
 
 #[test]
-fn sudo_with_a_password_gets_it_from_a_file_or_says_how() {
+fn every_way_to_root_is_enough() {
     let Some(world) = world() else { return };
-    let (host, desk) = (world.server("asking"), world.desk());
-    user(world, &host, "ops", "/bin/dash");
-    host.write_file("/etc/sudoers.d/ops", "ops ALL=(ALL) ALL\n", 0o440)
-        .unwrap();
+    for (way, words) in [
+        (Way::Noisy, "as ops with sudo"),
+        (Way::Asking, "as ops with sudo and its password"),
+        (Way::Narrow, "as root"),
+        (Way::Foreign, "as ops with sudo"),
+    ] {
+        let name = format!("{way:?}").to_lowercase();
+        let (host, desk) = (world.server(&name), world.desk());
+        let more = way.open(world, &host, &desk);
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let said = desk.add_as(&host, way.user(), &more).done();
+        assert!(
+            said.contains(words) && said.contains("✓ link"),
+            "{way:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_password_for_sudo_is_asked_for_by_name_and_never_shown() {
+    let Some(world) = world() else { return };
+    let (host, desk) = (world.server("asked"), world.desk());
+    Way::Asking.open(world, &host, &desk);
     desk.add_as(&host, "ops", &[])
         .failed(64, &["--sudo-password-file"]);
     let file = desk.folder.join("sudo");
-    let give = |text: &str| {
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        desk.add_as(
+    fs::write(&file, "not it\n").unwrap();
+    let said = desk
+        .add_as(
             &host,
             "ops",
             &["--sudo-password-file", file.to_str().unwrap()],
         )
-    };
-    let said = give("not it\n").failed(6, &["sudo refuses ops"]);
+        .failed(6, &["sudo refuses ops"]);
     assert!(!said.contains("not it"), "{said}");
-    let said = give("ops-pass\n").done();
-    assert!(
-        said.contains("with sudo and its password") && said.contains("✓ link"),
-        "{said}"
-    );
 }
 
 #[test]
