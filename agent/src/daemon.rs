@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::server::{ServeError, serve};
-use crate::tls::{Current, Trust, TrustError};
+use crate::tls::{Trust, TrustError};
 
 #[cfg(any(test, feature = "test-util"))]
 mod unwired;
@@ -70,7 +70,7 @@ pub struct Context<'a> {
     /// `agent.toml`.
     pub config: &'a Config,
     /// Who this host is.
-    pub identity: &'a Current,
+    pub trust: Arc<Trust>,
     /// Cancelled when the agent is told to stop; long answers must end on it.
     pub stop: CancellationToken,
 }
@@ -97,7 +97,7 @@ pub async fn run<S: Agent>(
     let identity = trust.current();
     let service = service(Context {
         config,
-        identity: &identity,
+        trust: Arc::clone(&trust),
         stop: stop.clone(),
     });
     tracing::info!(

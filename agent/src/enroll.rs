@@ -10,7 +10,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
 use zeroize::Zeroizing;
 
-use crate::grant::{Grant, GrantError, encode};
+use crate::grant::{Grant, GrantError, RevocationList, encode};
 use crate::private::{self, FileError};
 
 const KEY_TAG: &str = "PRIVATE KEY";
@@ -110,6 +110,7 @@ struct Pending {
 /// When the key cannot be kept.
 pub fn enroll(folder: &Path, name: &HostName) -> Result<String, EnrollError> {
     private::create_folder(folder)?;
+    let _lock = private::lock(folder)?;
     let waiting = pending(folder)?;
     // Cut off between installing and tidying, an accepted key is left here; a new identity needs a new key.
     let accepted = installed(folder)?.map(|(key, _)| key);
@@ -146,6 +147,7 @@ pub struct Accepted {
 /// When the grant is for another key or name, does not hold together, or would undo a revocation.
 pub fn accept(folder: &Path, grant: &str, now: UnixTime) -> Result<Accepted, EnrollError> {
     let grant = Grant::from_pem(grant, now)?;
+    let _lock = private::lock(folder)?;
     let waiting = pending(folder)?.filter(|waiting| grant.is_for(&waiting.key));
     let installed = installed(folder)?;
     if let Some(waiting) = &waiting
@@ -171,9 +173,7 @@ pub fn accept(folder: &Path, grant: &str, now: UnixTime) -> Result<Accepted, Enr
         .filter(|key| grant.is_for(key));
     let key = waiting.map(|waiting| waiting.key).or(kept);
     let key = key.ok_or(EnrollError::NotOurs)?;
-    let mut text = Zeroizing::new(encode(KEY_TAG, key.serialized_der()));
-    text.push_str(&grant.to_pem());
-    private::write_secret(&identity_file(folder), &text)?;
+    install(folder, &key, &grant)?;
     if tidy {
         private::remove(&pending_file(folder))?;
     }
@@ -181,6 +181,27 @@ pub fn accept(folder: &Path, grant: &str, now: UnixTime) -> Result<Accepted, Enr
         host: grant.host,
         expires: grant.expires,
     })
+}
+
+/// Puts a list whose signature has been checked in the place of an older one, and says whether it was newer.
+///
+/// # Errors
+/// When nothing is installed, or the file cannot be written.
+pub(crate) fn replace_list(folder: &Path, list: RevocationList) -> Result<bool, EnrollError> {
+    let _lock = private::lock(folder)?;
+    let (key, mut grant) = installed(folder)?.ok_or(EnrollError::NotOurs)?;
+    let newer = list.number > grant.list.number;
+    if newer {
+        grant.list = list;
+        install(folder, &key, &grant)?;
+    }
+    Ok(newer)
+}
+
+fn install(folder: &Path, key: &KeyPair, grant: &Grant) -> Result<(), FileError> {
+    let mut text = Zeroizing::new(encode(KEY_TAG, key.serialized_der()));
+    text.push_str(&grant.to_pem());
+    private::write_secret(&identity_file(folder), &text)
 }
 
 /// The installed key and grant; `None` before the first `accept`.

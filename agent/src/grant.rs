@@ -5,11 +5,16 @@ use proto::id::{FleetName, HostName};
 use proto::identity::Identity;
 use rcgen::{KeyPair, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+use webpki::{BorrowedCertRevocationList, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use x509_parser::prelude::{
+    ASN1Time, CertificateRevocationList, FromDer as _, X509Certificate, X509Extension,
+};
 
 /// The DER of id-kp-serverAuth; webpki's own constant accepts certificates that name no usage at all.
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+
+/// id-ce-issuingDistributionPoint: what says that a list is not about everything.
+const PARTIAL: &str = "2.5.29.28";
 
 /// A grant whose parts belong together.
 #[derive(Debug, Clone)]
@@ -18,6 +23,8 @@ pub struct Grant {
     pub fleet: FleetName,
     /// This host's name.
     pub host: HostName,
+    /// Unix seconds at which the host's certificate begins.
+    pub begins: u64,
     /// Unix seconds at which the host's certificate ends.
     pub expires: u64,
     /// The host's certificate.
@@ -165,7 +172,8 @@ fn assemble(
     operators: Vec<u8>,
     list: Vec<u8>,
 ) -> Result<Grant, GrantError> {
-    let list = revocation_list(list, &parse(&operators)?)?;
+    let operators = CertificateDer::from(operators);
+    let list = RevocationList::verify(list, &operators)?;
     let leaf = CertificateDer::from(leaf);
     let refuse = |why: &str| GrantError::Certificate(why.to_owned());
     let (fleet, host) = host_name(&leaf).ok_or_else(|| refuse("it does not name a host"))?;
@@ -175,20 +183,23 @@ fn assemble(
         let name = authority.subject().iter_organization().next();
         Ok(name.and_then(|name| name.as_str().ok()).map(str::to_owned))
     };
-    for authority in [&hosts, &operators] {
+    for authority in [hosts.as_slice(), &operators] {
         if organization(authority)?.as_deref() != Some(fleet.as_str()) {
             return Err(GrantError::Parts("two authorities of the host's own fleet"));
         }
     }
     let parsed = parse(&leaf)?;
-    let expires = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
+    let seconds = |at: ASN1Time| u64::try_from(at.timestamp()).unwrap_or_default();
+    let begins = seconds(parsed.validity().not_before);
+    let expires = seconds(parsed.validity().not_after);
     let public_key = parsed.public_key().raw.to_vec();
     Ok(Grant {
         fleet,
         host,
+        begins,
         expires,
         certificate: leaf,
-        operators: operators.into(),
+        operators,
         hosts: hosts.into(),
         list,
         public_key,
@@ -207,29 +218,39 @@ fn host_name(leaf: &CertificateDer<'_>) -> Option<(FleetName, HostName)> {
     }
 }
 
-fn revocation_list(
-    der: Vec<u8>,
-    operators: &X509Certificate<'_>,
-) -> Result<RevocationList, GrantError> {
-    let (_, list) = CertificateRevocationList::from_der(&der).map_err(|_| GrantError::List)?;
-    let named = list.issuer() == operators.subject();
-    if !named || list.verify_signature(operators.public_key()).is_err() {
-        return Err(GrantError::List);
+impl RevocationList {
+    /// Reads a list and proves that `operators`, the operators' authority, signed it for all that it signs.
+    ///
+    /// # Errors
+    /// When it is not such a list, whole and numbered.
+    pub(crate) fn verify(der: Vec<u8>, operators: &CertificateDer<'_>) -> Result<Self, GrantError> {
+        let operators = parse(operators)?;
+        let parsed = CertificateRevocationList::from_der(&der);
+        let (rest, list) = parsed.map_err(|_| GrantError::List)?;
+        let named = list.issuer() == operators.subject();
+        let signed = named && list.verify_signature(operators.public_key()).is_ok();
+        // A list of some certificates or some reasons says nothing about the others.
+        let partial = |extension: &X509Extension<'_>| extension.oid.to_id_string() == PARTIAL;
+        if !rest.is_empty() || !signed || list.extensions().iter().any(partial) {
+            return Err(GrantError::List);
+        }
+        // What the door reads it with has to be able to.
+        BorrowedCertRevocationList::from_der(&der).map_err(|_| GrantError::List)?;
+        let number = list.crl_number().map(ToString::to_string);
+        let number = number.and_then(|number| number.parse().ok());
+        let next = list
+            .next_update()
+            .and_then(|at| at.timestamp().try_into().ok());
+        // Without a number an old list could not be told from a new one, without a date it would last for ever.
+        let (Some(number), Some(next)) = (number, next) else {
+            return Err(GrantError::List);
+        };
+        Ok(Self {
+            der: der.into(),
+            number,
+            next,
+        })
     }
-    let number = list.crl_number().map(ToString::to_string);
-    let number = number.and_then(|number| number.parse().ok());
-    let next = list
-        .next_update()
-        .and_then(|at| at.timestamp().try_into().ok());
-    // Without a number an old list could not be told from a new one, without a date it would last for ever.
-    let (Some(number), Some(next)) = (number, next) else {
-        return Err(GrantError::List);
-    };
-    Ok(RevocationList {
-        der: der.into(),
-        number,
-        next,
-    })
 }
 
 fn reason(error: &webpki::Error) -> String {

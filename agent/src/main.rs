@@ -97,8 +97,8 @@ async fn serve(folder: &Path, config: &Config) -> Result<(), Fault> {
     deployer.recover().await;
     let shared = Arc::clone(&deployer);
     let served = daemon::run(folder, config, audit, move |context| {
-        AgentService::new(context.identity.host().clone(), shared, context.stop)
-            .expiring(context.identity.expires())
+        let host = context.trust.current().host().clone();
+        AgentService::new(host, shared, context.stop).known_by(context.trust)
     })
     .await;
     deployer.shut_down().await;

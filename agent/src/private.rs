@@ -1,11 +1,13 @@
 //! Files that identities live in: written whole or not at all, and secret ones readable by their owner only.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use zeroize::Zeroizing;
@@ -13,6 +15,9 @@ use zeroize::Zeroizing;
 /// Nothing that is read here is longer; a device or a log named by mistake must not fill the memory.
 const LONGEST: u64 = 1024 * 1024;
 const OTHERS: u32 = 0o077;
+/// Whoever changes a folder's files is done within milliseconds; tries to lock it, and how long apart they are.
+const TRIES: u32 = 500;
+const APART: Duration = Duration::from_millis(10);
 
 /// A file could not be read, written or trusted.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +182,29 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
         .mode(0o700)
         .create(path)
         .map_err(FileError::io("create", path))
+}
+
+/// Keeps other processes from changing a folder's files for as long as the result lives; 5 s at most are waited for
+/// it. `None` when there is no such folder.
+///
+/// # Errors
+/// When somebody else keeps it, or it cannot be opened.
+pub fn lock(folder: &Path) -> Result<Option<File>, FileError> {
+    let file = match File::open(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(FileError::io("read", folder))?,
+    };
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => thread::sleep(APART),
+            Err(TryLockError::Error(error)) => return Err(FileError::io("lock", folder)(error)),
+        }
+    }
+    Err(FileError::Unfit {
+        path: folder.to_owned(),
+        why: "is being changed by somebody else",
+    })
 }
 
 /// Removes a file; one that is gone already is fine.

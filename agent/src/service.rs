@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, stream};
 use proto::convert::{InvalidMessage, facts_to_wire, fault_to_status, scope_from_wire};
 use proto::fault::{Fault, FaultKind};
-use proto::hello::{HostFacts, PROTOCOL, ProtocolRange, negotiate};
+use proto::hello::{Credentials, HostFacts, PROTOCOL, ProtocolRange, negotiate};
 use proto::id::{HostName, StackName};
 use proto::limits;
 use proto::log::LogQuery;
@@ -26,8 +26,10 @@ use crate::deployer::{Deployer, Submission};
 use crate::engine::EngineError;
 use crate::logs;
 use crate::peer::Peer;
+use crate::tls::Trust;
 
 mod ending;
+mod renewal;
 mod saved;
 mod staging;
 
@@ -42,8 +44,8 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// The service over one deployer.
 pub struct AgentService {
     host: HostName,
-    /// Unix seconds at which this host's certificate ends.
-    expires: u64,
+    /// What this host is to its fleet; `None` behind no door of its own.
+    trust: Option<Arc<Trust>>,
     deployer: Arc<Deployer>,
     log_readers: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -57,7 +59,7 @@ impl AgentService {
         let log_readers = Arc::new(Semaphore::new(limits::LOG_READERS));
         Self {
             host,
-            expires: u64::MAX,
+            trust: None,
             deployer,
             log_readers,
             tasks: TaskTracker::new(),
@@ -65,10 +67,16 @@ impl AgentService {
         }
     }
 
-    /// Until when this host's certificate is good, in unix seconds; warned of before.
+    /// With the identity that it is served under, which it may be asked to renew.
     #[must_use]
-    pub fn expiring(self, expires: u64) -> Self {
-        Self { expires, ..self }
+    pub fn known_by(self, trust: Arc<Trust>) -> Self {
+        let trust = Some(trust);
+        Self { trust, ..self }
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        let trust = self.trust.as_ref()?;
+        Some(trust.current().credentials())
     }
 }
 
@@ -161,6 +169,7 @@ impl Agent for AgentService {
             file_limit: u32::try_from(limits::BUNDLE_FILES).unwrap_or(u32::MAX),
             operator: peer.operator.to_string(),
             role: peer.role,
+            credentials: self.credentials(),
         })))
     }
 
@@ -300,14 +309,38 @@ impl Agent for AgentService {
             .map(|stack| parse(stack))
             .collect::<Result<_, _>>()?;
         let mut checkup = self.deployer.check(&self.host, &stacks).await;
-        let certificates = [
-            (Certificate::Operator(&peer.operator), peer.expires),
-            (Certificate::Host(&self.host), self.expires),
-        ];
+        let mut certificates = vec![(Certificate::Operator(&peer.operator), peer.expires)];
+        if let Some(credentials) = self.credentials() {
+            certificates.push((Certificate::Host(&self.host), credentials.expires));
+            certificates.push((Certificate::List, credentials.list_due));
+        }
         let now = checkup.now_millis / 1000;
-        let ending = certificates.map(|(whose, expires)| ending(&whose, expires, now));
-        checkup.findings.extend(ending.into_iter().flatten());
+        let ending = certificates
+            .iter()
+            .filter_map(|(whose, expires)| ending(whose, *expires, now));
+        checkup.findings.extend(ending);
         Ok(Response::new(checkup.into()))
+    }
+
+    async fn revocations(
+        &self,
+        request: Request<wire::RevocationsRequest>,
+    ) -> Result<Response<wire::RevocationsResponse>, Status> {
+        renewal::revocations(self.trust.clone(), request).await
+    }
+
+    async fn renew(
+        &self,
+        request: Request<wire::RenewRequest>,
+    ) -> Result<Response<wire::RenewResponse>, Status> {
+        renewal::renew(self.trust.clone(), request).await
+    }
+
+    async fn accept(
+        &self,
+        request: Request<wire::AcceptRequest>,
+    ) -> Result<Response<wire::AcceptResponse>, Status> {
+        renewal::accept(self.trust.clone(), request).await
     }
 
     async fn logs(

@@ -1,9 +1,10 @@
 //! Whom this agent trusts and who it is, as a TLS configuration that can be replaced while it runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::fault::{Fault, FaultKind};
+use proto::hello::Credentials;
 use proto::id::{FleetName, HostName};
 use rcgen::KeyPair;
 use rustls::pki_types::{PrivatePkcs8KeyDer, UnixTime};
@@ -16,6 +17,7 @@ use crate::enroll::{self, EnrollError};
 use crate::grant::Grant;
 use crate::peer::Peer;
 
+mod change;
 mod verify;
 
 use verify::OperatorVerifier;
@@ -61,6 +63,8 @@ impl From<TrustError> for Fault {
 pub struct Trust {
     folder: PathBuf,
     clock: Arc<dyn TimeProvider>,
+    /// Held while the identity is read or written, so that none is replaced by an older one.
+    changing: Mutex<()>,
     current: watch::Sender<Arc<Current>>,
 }
 
@@ -97,6 +101,7 @@ impl Trust {
         Ok(Self {
             folder: folder.to_owned(),
             clock,
+            changing: Mutex::default(),
             current: watch::Sender::new(Arc::new(current)),
         })
     }
@@ -106,6 +111,11 @@ impl Trust {
     /// # Errors
     /// When the new one cannot be used, or has an older revocation list.
     pub fn reload(&self) -> Result<(), TrustError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reload_locked()
+    }
+
+    fn reload_locked(&self) -> Result<(), TrustError> {
         let new = read(&self.folder, &self.clock)?;
         let old = self.current();
         let (offered, current) = (new.grant.list.number, old.grant.list.number);
@@ -129,13 +139,7 @@ impl Trust {
 
     /// Whether an operator who was let in still counts.
     pub(crate) fn still_counts(&self, peer: &Peer) -> Result<(), &'static str> {
-        let now = self
-            .clock
-            .current_time()
-            .unwrap_or(UnixTime::since_unix_epoch(
-                std::time::Duration::from_secs(u64::MAX), // no clock: nothing is valid
-            ));
-        self.current().still_counts(peer, now)
+        self.current().still_counts(peer, self.now())
     }
 }
 
@@ -158,10 +162,15 @@ impl Current {
         self.grant.expires
     }
 
-    /// Unix seconds by which there should be a newer revocation list.
+    /// How long it is good, and which revocation list is in use.
     #[must_use]
-    pub fn list_due(&self) -> u64 {
-        self.grant.list.next
+    pub fn credentials(&self) -> Credentials {
+        Credentials {
+            begins: self.grant.begins,
+            expires: self.grant.expires,
+            list: u64::try_from(self.grant.list.number).unwrap_or(u64::MAX),
+            list_due: self.grant.list.next,
+        }
     }
 
     #[cfg(test)]

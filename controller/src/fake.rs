@@ -11,7 +11,7 @@ use proto::audit::{HEADER, Head};
 use proto::check::Finding;
 use proto::event::Event;
 use proto::fault::{Fault, FaultKind};
-use proto::hello::ProtocolRange;
+use proto::hello::{Credentials, ProtocolRange};
 use proto::history::HistoryEntry;
 use proto::log::LogRecord;
 use proto::plan::Plan;
@@ -57,6 +57,10 @@ pub(crate) struct Script {
     /// Its version.
     pub(crate) agent: &'static str,
     pub(crate) findings: Vec<Finding>,
+    /// How long it says that it is good.
+    pub(crate) credentials: Option<Credentials>,
+    /// What it asks to be signed.
+    pub(crate) request: String,
     /// Its wall clock.
     pub(crate) now_millis: u64,
     /// Submissions whose answer is lost.
@@ -91,6 +95,8 @@ pub(crate) struct Seen {
     pub(crate) cancels: Vec<wire::CancelRequest>,
     pub(crate) saved: Vec<wire::SavedRequest>,
     pub(crate) confirms: Vec<wire::ConfirmRequest>,
+    pub(crate) lists: Vec<Vec<u8>>,
+    pub(crate) grants: Vec<String>,
 }
 
 pub(crate) struct State {

@@ -12,6 +12,7 @@ mod fault;
 mod heard;
 mod history;
 mod logs;
+mod renewal;
 mod saved;
 mod stage;
 mod watch;
@@ -69,11 +70,22 @@ pub trait Dial: Send + Sync + 'static {
         None
     }
 
+    /// Who looks after the host whenever it has been reached.
+    fn upkeep(&self) -> Option<Arc<dyn Upkeep>> {
+        None
+    }
+
     /// Why the host did not let this operator in on the newest connection. In TLS 1.3 that is heard only after the
     /// handshake, and HTTP/2 makes a broken connection of it.
     fn refusal(&self) -> Option<Fault> {
         None
     }
+}
+
+/// Does what is due on a host, as well as it can; what fails is told and keeps nobody from their work.
+pub trait Upkeep: Send + Sync + 'static {
+    /// Looks after a host that has just answered.
+    fn look_after<'a>(&'a self, link: &'a Link) -> BoxFuture<'a, ()>;
 }
 
 /// What went wrong, in the host's own words where it refused us.
@@ -120,11 +132,23 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects and speaks the handshake.
+    /// Connects, speaks the handshake and does what is due on the host.
     ///
     /// # Errors
     /// When the host cannot be reached, refuses us, or speaks another protocol.
     pub async fn connect(host: HostName, dial: Arc<dyn Dial>) -> Result<Self, Fault> {
+        let link = Self::open(host, dial).await?;
+        if let Some(upkeep) = link.dial.upkeep() {
+            upkeep.look_after(&link).await;
+        }
+        Ok(link)
+    }
+
+    /// Connects and speaks the handshake, and nothing more.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(host: HostName, dial: Arc<dyn Dial>) -> Result<Self, Fault> {
         let client = client(&host, &dial, channel::Purpose::Control).await?;
         let facts = hello(&host, client.clone()).await;
         let facts = Arc::new(facts.map_err(|fault| told(&dial, fault))?);

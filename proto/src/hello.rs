@@ -85,6 +85,21 @@ pub struct HostFacts {
     pub operator: String,
     /// With which role.
     pub role: Role,
+    /// How long it is what it says; `None` from an agent that cannot renew.
+    pub credentials: Option<Credentials>,
+}
+
+/// How long a host is what it says, and whom it no longer believes. Times are unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credentials {
+    /// When the host's certificate begins.
+    pub begins: u64,
+    /// When it ends.
+    pub expires: u64,
+    /// The number of the list of revoked operators that is in use.
+    pub list: u64,
+    /// When there should be a newer one.
+    pub list_due: u64,
 }
 
 /// The protocol to speak, or the sentence that says why there is none.

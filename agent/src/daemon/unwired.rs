@@ -2,11 +2,12 @@
 
 use proto::wire::v1::agent_server::Agent;
 use proto::wire::v1::{
-    AuditPage, AuditRequest, CancelRequest, CancelResponse, CheckRequest, CheckResponse,
-    ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse, DownRequest, Event,
-    HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogRecord, LogsRequest,
-    PlanRequest, PlanResponse, RollbackRequest, SavedChunk, SavedRequest, StageRequest,
-    StageResponse, StatusRequest, StatusResponse, WatchRequest,
+    AcceptRequest, AcceptResponse, AuditPage, AuditRequest, CancelRequest, CancelResponse,
+    CheckRequest, CheckResponse, ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse,
+    DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogRecord,
+    LogsRequest, PlanRequest, PlanResponse, RenewRequest, RenewResponse, RevocationsRequest,
+    RevocationsResponse, RollbackRequest, SavedChunk, SavedRequest, StageRequest, StageResponse,
+    StatusRequest, StatusResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -66,6 +67,18 @@ impl Agent for Unwired {
     }
 
     async fn check(&self, _: Request<CheckRequest>) -> Answer<CheckResponse> {
+        not_here()
+    }
+
+    async fn revocations(&self, _: Request<RevocationsRequest>) -> Answer<RevocationsResponse> {
+        not_here()
+    }
+
+    async fn renew(&self, _: Request<RenewRequest>) -> Answer<RenewResponse> {
+        not_here()
+    }
+
+    async fn accept(&self, _: Request<AcceptRequest>) -> Answer<AcceptResponse> {
         not_here()
     }
 

@@ -7,9 +7,10 @@ use hyper_util::rt::TokioIo;
 use proto::convert::fault_from_status;
 use proto::wire::v1::agent_client::AgentClient;
 use proto::wire::v1::{
-    AuditRequest, CancelRequest, CancelResponse, CheckRequest, CheckResponse, ConfirmRequest,
-    ConfirmResponse, DeployRequest, DeployResponse, DownRequest, Event, HelloRequest,
-    HelloResponse, HistoryRequest, HistoryResponse, LogsRequest, PlanRequest, PlanResponse,
+    AcceptRequest, AcceptResponse, AuditRequest, CancelRequest, CancelResponse, CheckRequest,
+    CheckResponse, ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse, DownRequest,
+    Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogsRequest, PlanRequest,
+    PlanResponse, RenewRequest, RenewResponse, RevocationsRequest, RevocationsResponse,
     RollbackRequest, SavedRequest, StageRequest, StatusRequest, StatusResponse, WatchRequest,
 };
 use tempfile::TempDir;
@@ -24,6 +25,7 @@ use crate::testing::{Held, List, TestFleet, client, dial};
 
 mod crowd;
 mod recorded;
+mod renewal;
 mod revocation;
 mod strangers;
 
@@ -109,6 +111,27 @@ impl Agent for Stub {
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         Unwired.check(request).await
+    }
+
+    async fn revocations(
+        &self,
+        request: Request<RevocationsRequest>,
+    ) -> Result<Response<RevocationsResponse>, Status> {
+        Unwired.revocations(request).await
+    }
+
+    async fn renew(
+        &self,
+        request: Request<RenewRequest>,
+    ) -> Result<Response<RenewResponse>, Status> {
+        Unwired.renew(request).await
+    }
+
+    async fn accept(
+        &self,
+        request: Request<AcceptRequest>,
+    ) -> Result<Response<AcceptResponse>, Status> {
+        Unwired.accept(request).await
     }
 
     async fn logs(

@@ -11,6 +11,8 @@ const DAY: u64 = 24 * 60 * 60;
 pub(super) enum Certificate<'a> {
     Operator(&'a OperatorName),
     Host(&'a HostName),
+    /// The list of revoked operators.
+    List,
 }
 
 /// What is to be said of a certificate that ends at `expires`; times are unix seconds.
@@ -26,7 +28,11 @@ pub(super) fn ending(whose: &Certificate<'_>, expires: u64, now: u64) -> Option<
         ),
         Certificate::Host(name) => (
             format!("the certificate of host {name} ends soon"),
-            format!("on {name}: agent enroll --name {name}, and an admin approves it"),
+            format!("controller host renew {name}"),
+        ),
+        Certificate::List => (
+            "the list of revoked operators needs to be signed anew".to_owned(),
+            "controller host renew --all, where the fleet's authorities are kept".to_owned(),
         ),
     };
     Some(Finding {

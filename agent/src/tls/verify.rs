@@ -24,7 +24,7 @@ use crate::peer::{self, PeerError};
 /// The DER of id-kp-clientAuth; webpki's own constant accepts certificates that name no usage at all.
 const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 /// How long an overdue revocation list still counts; afterwards nobody is let in, rather than somebody revoked.
-const GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(super) const GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Checks that a client is an operator of this host's fleet.
 #[derive(Debug)]

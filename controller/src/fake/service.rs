@@ -64,6 +64,7 @@ impl Agent for FakeAgent {
             file_limit: 10_000,
             operator: "ana".to_owned(),
             role: Role::Admin,
+            credentials: self.0.script.credentials,
         })))
     }
 
@@ -289,6 +290,32 @@ impl Agent for FakeAgent {
             findings: findings.collect(),
             now_millis: self.0.script.now_millis,
         }))
+    }
+
+    async fn revocations(
+        &self,
+        request: Request<wire::RevocationsRequest>,
+    ) -> Result<Response<wire::RevocationsResponse>, Status> {
+        let list = request.into_inner().list;
+        self.0.seen.lock().unwrap().lists.push(list);
+        Ok(Response::new(wire::RevocationsResponse { number: 2 }))
+    }
+
+    async fn renew(
+        &self,
+        _: Request<wire::RenewRequest>,
+    ) -> Result<Response<wire::RenewResponse>, Status> {
+        let request = self.0.script.request.clone();
+        Ok(Response::new(wire::RenewResponse { request }))
+    }
+
+    async fn accept(
+        &self,
+        request: Request<wire::AcceptRequest>,
+    ) -> Result<Response<wire::AcceptResponse>, Status> {
+        let grant = request.into_inner().grant;
+        self.0.seen.lock().unwrap().grants.push(grant);
+        Ok(Response::new(wire::AcceptResponse { expires: 1 }))
     }
 
     async fn logs(

@@ -117,6 +117,8 @@ impl Script {
             head: None,
             agent: "0.9.0",
             findings: Vec::new(),
+            credentials: None,
+            request: String::new(),
             now_millis: 1_772_366_400_000,
             lose_answers: 0,
             cancelling: true,

@@ -1,7 +1,7 @@
 //! The handshake's messages.
 
 use super::{InvalidMessage, parse, wire};
-use crate::hello::{Component, HostFacts, ProtocolRange};
+use crate::hello::{Component, Credentials, HostFacts, ProtocolRange};
 
 fn component_to_wire(component: Component) -> wire::Component {
     match component {
@@ -40,6 +40,7 @@ pub fn facts_to_wire(facts: HostFacts) -> wire::HelloResponse {
         file_limit,
         operator,
         role,
+        credentials,
     } = facts;
     wire::HelloResponse {
         agent_version,
@@ -55,6 +56,37 @@ pub fn facts_to_wire(facts: HostFacts) -> wire::HelloResponse {
         file_limit,
         operator,
         role: role.to_string(),
+        credentials: credentials.map(credentials_to_wire),
+    }
+}
+
+fn credentials_to_wire(credentials: Credentials) -> wire::Credentials {
+    let Credentials {
+        begins,
+        expires,
+        list,
+        list_due,
+    } = credentials;
+    wire::Credentials {
+        begins,
+        expires,
+        list,
+        list_due,
+    }
+}
+
+fn credentials_from_wire(credentials: wire::Credentials) -> Credentials {
+    let wire::Credentials {
+        begins,
+        expires,
+        list,
+        list_due,
+    } = credentials;
+    Credentials {
+        begins,
+        expires,
+        list,
+        list_due,
     }
 }
 
@@ -77,6 +109,7 @@ pub fn facts_from_wire(hello: wire::HelloResponse) -> Result<HostFacts, InvalidM
         file_limit,
         operator,
         role,
+        credentials,
     } = hello;
     Ok(HostFacts {
         agent_version,
@@ -94,5 +127,6 @@ pub fn facts_from_wire(hello: wire::HelloResponse) -> Result<HostFacts, InvalidM
         file_limit,
         operator,
         role: parse(&role)?,
+        credentials: credentials.map(credentials_from_wire),
     })
 }
