@@ -20,6 +20,7 @@ use crate::terminal::Terminal;
 use crate::workstation::Workstation;
 
 mod operators;
+mod renewal;
 
 /// Requests, grants and certificates are small; more is not one.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -45,7 +46,8 @@ pub(crate) fn run(
         Admin::Host(HostVerb::Add(args)) => return add::run(&place, &args),
         Admin::Host(HostVerb::Approve(args)) => place.host_approve(args)?,
         Admin::Host(HostVerb::List(output)) => place.host_list(output)?,
-        Admin::Operator(verb) => place.operator(verb)?,
+        Admin::Host(HostVerb::Renew(args)) => return place.host_renew(args),
+        Admin::Operator(verb) => return place.operator(verb),
     }
     Ok(Exit::Done)
 }

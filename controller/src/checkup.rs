@@ -9,8 +9,9 @@ use x509_parser::parse_x509_certificate;
 use crate::clock;
 use crate::fleet::Fleet;
 use crate::home::Home;
-use crate::identity::{load_operator, read_ca};
+use crate::identity::{OperatorIdentity, load_operator, read_ca};
 use crate::pki::{AuthorityKind, FleetCa};
+use crate::upkeep::read_list;
 
 /// Warned of from so long before.
 const SOON: Duration = Duration::days(30);
@@ -30,17 +31,49 @@ fn check_at(home: &Home, fleet: &Fleet, now: OffsetDateTime) -> Vec<Finding> {
         findings.push(from_fault(error.into()));
     } else {
         match load_operator(home, &ca) {
-            Ok(operator) => findings.extend(ending(
-                &format!("your certificate, {}", operator.identity()),
-                operator.expires(),
-                now,
-                "controller operator request NAME, and an admin approves it",
-            )),
+            Ok(operator) => findings.extend(own_ending(&operator, now)),
             Err(error) => findings.push(from_fault(error.into())),
         }
     }
     findings.extend(authorities(&ca, now));
+    findings.extend(list(fleet, &ca, now));
     findings
+}
+
+/// What of that ends soon: what every command warns of.
+pub(crate) fn endings(
+    home: &Home,
+    fleet: &Fleet,
+    ca: &FleetCa,
+    now: OffsetDateTime,
+) -> Vec<Finding> {
+    let own = load_operator(home, ca).ok();
+    let own = own.and_then(|operator| own_ending(&operator, now));
+    let mut findings: Vec<Finding> = own.into_iter().chain(authorities(ca, now)).collect();
+    findings.extend(list(fleet, ca, now));
+    findings
+}
+
+fn own_ending(operator: &OperatorIdentity, now: OffsetDateTime) -> Option<Finding> {
+    ending(
+        &format!("your certificate, {}", operator.identity()),
+        operator.expires(),
+        now,
+        "controller operator request NAME, and an admin approves it",
+    )
+}
+
+fn list(fleet: &Fleet, ca: &FleetCa, now: OffsetDateTime) -> Option<Finding> {
+    let list = read_list(&fleet.revocations(), ca.operators());
+    match list {
+        Ok(list) => ending(
+            "the list of revoked operators",
+            list?.due,
+            now,
+            "controller host renew --all, where the authorities are kept",
+        ),
+        Err(error) => Some(from_fault(error.into())),
+    }
 }
 
 fn authorities(ca: &FleetCa, now: OffsetDateTime) -> impl Iterator<Item = Finding> {
@@ -133,11 +166,11 @@ mod tests {
         assert_eq!(told(&home, &fleet, 0), Vec::<String>::new());
         let soon = told(&home, &fleet, 160);
         assert!(
-            soon.len() == 1 && soon[0].contains("ana ends soon"),
+            soon.len() == 2 && soon[0].contains("ana ends soon"),
             "{soon:?}"
         );
         let late = told(&home, &fleet, 3651);
-        assert_eq!(late.len(), 3, "{late:?}");
+        assert_eq!(late.len(), 4, "{late:?}");
         assert!(
             late[1].contains("hosts\" has ended (controller ca rotate)"),
             "{late:?}"

@@ -14,8 +14,9 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use admin::{
-    HostAddArgs, HostApproveArgs, HostVerb, InitArgs, OperatorAcceptArgs, OperatorApproveArgs,
-    OperatorRequestArgs, OperatorVerb, RoleArg,
+    HostAddArgs, HostApproveArgs, HostRenewArgs, HostVerb, InitArgs, OperatorAcceptArgs,
+    OperatorApproveArgs, OperatorRenewArgs, OperatorRequestArgs, OperatorRevokeArgs, OperatorVerb,
+    RoleArg,
 };
 pub use audit::AuditArgs;
 pub use back::{HistoryArgs, RollbackArgs};

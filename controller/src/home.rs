@@ -163,6 +163,13 @@ impl FleetFolder {
         self.path.join("issued.jsonl")
     }
 
+    /// The newest list of revoked operators that was signed here: what a checkout of an older `revoked.crl` cannot
+    /// undo.
+    #[must_use]
+    pub fn revoked(&self) -> PathBuf {
+        self.path.join("revoked.crl")
+    }
+
     /// Makes the folder.
     ///
     /// # Errors

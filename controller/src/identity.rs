@@ -13,21 +13,25 @@ use crate::clock;
 use crate::fleet_file::{self, FleetFileError};
 use crate::home::{FleetFolder, Home};
 use crate::passphrase::{PassphraseError, Purpose, Sources};
-use crate::pki::{Authorities, Fingerprint, FleetCa, Issued, PkiError, Request, make_request};
+use crate::pki::{
+    Authorities, Fingerprint, FleetCa, Issued, PkiError, Request, RevocationList, make_request,
+};
 use crate::private::{self, FileError};
 
 mod issued;
 mod list;
 mod operator;
+mod signer;
 
 use issued::record;
 
-pub use list::{OperatorEntry, OperatorListParams, operator_list};
+pub use list::{OperatorEntry, OperatorListParams, operator_list, to_revoke};
 pub use operator::{
     OperatorAcceptParams, OperatorAcceptReport, OperatorApproveParams, OperatorApproveReport,
     OperatorIdentity, OperatorRequestParams, OperatorRequestReport, load_operator, operator_accept,
     operator_approve, operator_request,
 };
+pub use signer::{Signer, is_old};
 
 /// An identity could not be made, installed or used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,18 @@ pub enum IdentityError {
     /// Nothing was requested or installed.
     #[error("this machine has no operator identity for fleet {0}")]
     NoOperator(FleetName),
+    /// Without it nobody knows any more who was revoked.
+    #[error("{} is missing: it says which operators are revoked", .0.display())]
+    NoList(PathBuf),
+    /// No operator of that name, and no such serial number.
+    #[error("nobody was approved here as {0:?}, and there is no such serial number")]
+    NobodySuch(String),
+    /// A certificate that nothing is left to be done about.
+    #[error("{0} has no certificate that still counts")]
+    NothingToRevoke(String),
+    /// Whoever revokes would be the first to be refused.
+    #[error("the certificate {0} is the one that this workstation uses")]
+    OwnCertificate(String),
     /// A certificate for somebody else's key.
     #[error("the certificate belongs to a key that is not on this machine")]
     NotOurs,
@@ -68,7 +84,8 @@ pub enum IdentityError {
 
 impl From<IdentityError> for Fault {
     fn from(error: IdentityError) -> Self {
-        let fault = |kind| Self::new(kind, error.to_string());
+        let what = error.to_string();
+        let fault = |kind| Self::new(kind, what.clone());
         match error {
             IdentityError::FleetExists(_) => fault(FaultKind::Refused)
                 .hint("to use it from here: controller operator request NAME"),
@@ -76,6 +93,18 @@ impl From<IdentityError> for Fault {
                 .hint("run this where `controller init` was run, or copy its authorities.pem here"),
             IdentityError::NoOperator(_) => fault(FaultKind::Denied)
                 .hint("controller operator request NAME, then have an admin approve it"),
+            IdentityError::NoList(path) => fault(FaultKind::Refused).hint(format!(
+                "bring it back from git: git checkout -- {}",
+                path.display()
+            )),
+            IdentityError::NobodySuch(_) => {
+                fault(FaultKind::UnknownName).hint("controller operator list shows both")
+            }
+            IdentityError::NothingToRevoke(_) => fault(FaultKind::Refused)
+                .hint("controller operator list shows what is good, revoked and expired"),
+            IdentityError::OwnCertificate(_) => fault(FaultKind::Refused).hint(
+                "controller operator renew gives this workstation a new one; then revoke the old",
+            ),
             IdentityError::NotOurs => fault(FaultKind::Refused)
                 .hint("accept it on the machine and account that made the request"),
             IdentityError::Damaged { .. } => fault(FaultKind::Denied)
@@ -149,7 +178,9 @@ pub fn init(params: &InitParams<'_>) -> Result<InitReport, IdentityError> {
     operator::install(&folder, &key, &issued.to_pem())?;
 
     let crl = params.folder.join("revoked.crl");
-    private::write(&crl, &authorities.revocation_list(1, &[], now)?)?;
+    let list = authorities.revocation_list(1, &[], now)?;
+    private::write(&folder.revoked(), &list)?;
+    private::write(&crl, &list)?;
     let fleet_file = params.folder.join("fleet.toml");
     let fleet_file_made = fleet_file::create_if_missing(&fleet_file, params.fleet)?;
     // Last: as long as it is missing, an interrupted `init` can be run again.
@@ -203,32 +234,22 @@ pub struct HostApproveReport {
 /// # Errors
 /// When the request will not do, or the authorities cannot be opened.
 pub fn host_approve(params: &HostApproveParams<'_>) -> Result<HostApproveReport, IdentityError> {
-    let request = Request::from_pem(params.request)?;
-    let list = private::read(params.crl)?;
-    let (authorities, folder) = unlock(params.home, params.ca, params.passphrase)?;
-    let issued = authorities.host_certificate(&request, params.host, clock::now())?;
-    record(&folder, &issued)?;
-    let claimed = request
-        .claimed_name()
-        .filter(|name| *name != params.host.as_str());
-    Ok(HostApproveReport {
-        grant: grant(&issued, authorities.public(), &list, params.host),
-        identity: issued.identity,
-        serial: issued.serial,
-        expires: issued.expires,
-        claimed: claimed.map(str::to_owned),
-    })
+    // Before anybody is asked for a passphrase.
+    Request::from_pem(params.request)?;
+    let HostApproveParams { home, ca, crl, .. } = params;
+    let signer = Signer::unlock(home, ca, crl, params.passphrase)?;
+    signer.host(params.host, params.request)
 }
 
 /// One text file with all that a host must know: its certificate, whom it obeys, who no longer counts, and who signed it.
-fn grant(issued: &Issued, public: &FleetCa, list: &str, host: &HostName) -> String {
+fn grant(issued: &Issued, public: &FleetCa, list: &RevocationList, host: &HostName) -> String {
     format!(
         "# For host {host} of fleet {}: give this to `agent accept` there. Nothing in it is secret.\n\
-         # its certificate\n{}# the operators' authority\n{}# revoked operators\n{}\n# the hosts' authority\n{}",
+         # its certificate\n{}# the operators' authority\n{}# revoked operators\n{}# the hosts' authority\n{}",
         public.fleet(),
         issued.to_pem(),
         crate::pki::encode("CERTIFICATE", public.operators()),
-        list.trim_end(),
+        list.to_pem(),
         crate::pki::encode("CERTIFICATE", public.hosts()),
     )
 }

@@ -57,6 +57,7 @@ mod tcp;
 pub mod terminal;
 pub mod tls;
 mod tunnels;
+mod upkeep;
 pub mod workstation;
 
 #[cfg(test)]

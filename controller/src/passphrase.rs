@@ -108,6 +108,12 @@ impl Sources {
         }
     }
 
+    /// Whether nobody needs to be asked.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.file.is_some() || self.variable.is_some() || self.variable_file.is_some()
+    }
+
     /// What is given without asking anybody.
     ///
     /// # Errors

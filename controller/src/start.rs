@@ -108,19 +108,29 @@ fn dispatch(cli: Cli, parts: &dyn Parts, terminal: &Terminal) -> Result<Exit, Fa
 }
 
 fn in_runtime(verb: command::FleetVerb, context: &Context) -> Result<Exit, Failure> {
+    let exit = block_on(async {
+        let _signals = context.leave.on_signals().map_err(failed)?;
+        Ok::<_, Fault>(command::run(verb, context).await)
+    });
+    Ok(exit??)
+}
+
+/// Runs what is not done at once, in a runtime of its own.
+///
+/// # Errors
+/// When the system gives no threads.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Fault> {
     /// A prompt that nobody answered still waits on its thread; the process ends without it.
     const STRAGGLERS: Duration = Duration::from_millis(100);
-    let failed = |error: std::io::Error| {
-        Fault::new(FaultKind::Failed, "this system gave no threads or signals").because(&error)
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(failed)?;
-    let exit = runtime.block_on(async {
-        let _signals = context.leave.on_signals().map_err(failed)?;
-        Ok::<_, Fault>(command::run(verb, context).await)
-    });
+    let done = runtime.block_on(work);
     runtime.shutdown_timeout(STRAGGLERS);
-    Ok(exit?)
+    Ok(done)
+}
+
+fn failed(error: std::io::Error) -> Fault {
+    Fault::new(FaultKind::Failed, "this system gave no threads or signals").because(&error)
 }

@@ -25,7 +25,7 @@ use crate::fleet::Transport;
 use crate::heads::Heads;
 use crate::home::Home;
 use crate::identity::{OperatorIdentity, load_operator, read_ca};
-use crate::link::{BoxedIo, Dial, Supply};
+use crate::link::{BoxedIo, Dial, Supply, Upkeep};
 use crate::pki::FleetCa;
 use crate::programs::{Confirmed, Programs, Wanted};
 use crate::shelf::Shelf;
@@ -36,6 +36,7 @@ use crate::target::{self, Selection};
 use crate::terminal::Terminal;
 use crate::tls::{self, HostClient};
 use crate::tunnels::{Tunnels, Way};
+use crate::upkeep::Keeper;
 use crate::{admin, checkup, clock, docker_auth, fleet, ssh};
 
 /// What this process was started with: its folder and its environment.
@@ -121,6 +122,7 @@ impl Parts for Workstation {
 struct Credentials {
     ca: FleetCa,
     operator: OperatorIdentity,
+    keeper: Arc<Keeper>,
 }
 
 /// The fleet as its file, this workstation's identity and its Docker logins make it.
@@ -143,7 +145,17 @@ impl LocalFleet {
         let ca = read_ca(&self.fleet.ca)?;
         let operator = load_operator(&self.home, &ca)?;
         // Two threads may have read the same files; either reading will do.
-        Ok(self.identity.get_or_init(|| Credentials { ca, operator }))
+        let Self {
+            terminal,
+            home,
+            fleet,
+            ..
+        } = self;
+        Ok(self.identity.get_or_init(|| Credentials {
+            keeper: Arc::new(Keeper::new(terminal, home, fleet, &ca, &operator)),
+            ca,
+            operator,
+        }))
     }
 
     /// The programs that values of `targets` come from.
@@ -184,9 +196,14 @@ impl Fleet for LocalFleet {
 
     fn dial(&self, host: &HostName) -> Result<Arc<dyn Dial>, Fault> {
         let entry = self.fleet.host(host).ok_or_else(|| unknown(host))?;
-        let Credentials { ca, operator } = self.identity()?;
+        let Credentials {
+            ca,
+            operator,
+            keeper,
+        } = self.identity()?;
         let client = HostClient::new(ca, operator, host)?;
         let path = self.home.audit_head(&ca.fingerprint(), host);
+        let keeper = Arc::clone(keeper);
         let heads = Arc::new(Heads::load(&path, host, &self.terminal));
         match (entry.transport, &entry.ssh) {
             (Transport::Ssh, Some(target)) => Ok(Arc::new(Through {
@@ -194,11 +211,13 @@ impl Fleet for LocalFleet {
                 port: entry.address.port,
                 client,
                 heads,
+                keeper,
             })),
             _ => Ok(Arc::new(Direct {
                 address: entry.address.to_string(),
                 client,
                 heads,
+                keeper,
             })),
         }
     }
@@ -293,6 +312,7 @@ struct Direct {
     address: String,
     client: HostClient,
     heads: Arc<Heads>,
+    keeper: Arc<Keeper>,
 }
 
 impl Dial for Direct {
@@ -308,6 +328,10 @@ impl Dial for Direct {
         Some(Arc::clone(&self.heads))
     }
 
+    fn upkeep(&self) -> Option<Arc<dyn Upkeep>> {
+        Some(Arc::clone(&self.keeper) as Arc<dyn Upkeep>)
+    }
+
     fn refusal(&self) -> Option<Fault> {
         self.client.refusal().map(Fault::from)
     }
@@ -319,6 +343,7 @@ struct Through {
     port: u16,
     client: HostClient,
     heads: Arc<Heads>,
+    keeper: Arc<Keeper>,
 }
 
 impl Dial for Through {
@@ -338,6 +363,10 @@ impl Dial for Through {
 
     fn heads(&self) -> Option<Arc<Heads>> {
         Some(Arc::clone(&self.heads))
+    }
+
+    fn upkeep(&self) -> Option<Arc<dyn Upkeep>> {
+        Some(Arc::clone(&self.keeper) as Arc<dyn Upkeep>)
     }
 
     fn refusal(&self) -> Option<Fault> {

@@ -8,6 +8,7 @@ use crate::cli::{
     OperatorAcceptArgs, OperatorApproveArgs, OperatorRequestArgs, OperatorVerb, Output, OutputArgs,
 };
 use crate::clock;
+use crate::exit::Exit;
 use crate::identity::{
     self, OperatorAcceptParams, OperatorApproveParams, OperatorEntry, OperatorListParams,
     OperatorRequestParams,
@@ -16,13 +17,16 @@ use crate::passphrase::Sources;
 use crate::target;
 
 impl Place<'_> {
-    pub(super) fn operator(&self, verb: OperatorVerb) -> Result<(), Fault> {
+    pub(super) fn operator(&self, verb: OperatorVerb) -> Result<Exit, Fault> {
         match verb {
             OperatorVerb::Request(args) => self.operator_request(&args),
             OperatorVerb::Approve(args) => self.operator_approve(args),
             OperatorVerb::Accept(args) => self.operator_accept(&args),
             OperatorVerb::List(output) => self.operator_list(output),
-        }
+            OperatorVerb::Renew(args) => self.operator_renew(args),
+            OperatorVerb::Revoke(args) => return self.operator_revoke(args),
+        }?;
+        Ok(Exit::Done)
     }
 
     fn operator_request(&self, args: &OperatorRequestArgs) -> Result<(), Fault> {
@@ -49,6 +53,7 @@ impl Place<'_> {
         let report = identity::operator_approve(&OperatorApproveParams {
             home: &self.home,
             ca: &fleet.ca,
+            crl: &fleet.revocations(),
             name: &name(&args.name)?,
             role: args.role.into(),
             only: &only,
@@ -116,7 +121,7 @@ fn row(entry: &OperatorEntry) -> String {
     format!("{name:<16} {role:<9} {hosts:<24} {until}  {serial}  {state}")
 }
 
-fn limits(only: &[HostName]) -> String {
+pub(super) fn limits(only: &[HostName]) -> String {
     if only.is_empty() {
         return "all hosts".to_owned();
     }

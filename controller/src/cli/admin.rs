@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::OutputArgs;
+use super::{OutputArgs, WidthArgs};
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -32,6 +32,33 @@ pub enum HostVerb {
     /// Show the hosts of the fleet
     #[command(visible_alias = "ls")]
     List(OutputArgs),
+    /// Give hosts new keys and certificates while they run
+    Renew(HostRenewArgs),
+}
+
+/// Arguments of `host renew`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "An admin's commands do this by themselves for each host past two thirds of its certificate's life\n\
+    when the passphrase is in LONGSHORE_CA_PASSPHRASE or LONGSHORE_CA_PASSPHRASE_FILE. Nothing is\n\
+    restarted and no stream is dropped; interrupted, it is completed by the next run."
+)]
+pub struct HostRenewArgs {
+    /// Which hosts
+    #[arg(value_name = "TARGET", required_unless_present = "all")]
+    pub targets: Vec<String>,
+
+    /// Every host of the fleet
+    #[arg(long, conflicts_with = "targets")]
+    pub all: bool,
+
+    /// File with the passphrase of the authorities; asked for when not given
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+
+    /// How wide
+    #[command(flatten)]
+    pub width: WidthArgs,
 }
 
 /// Arguments of `host add`.
@@ -140,6 +167,48 @@ pub enum OperatorVerb {
     /// Show every operator that was approved on this workstation, and whether they still count
     #[command(visible_alias = "ls")]
     List(OutputArgs),
+    /// Give this workstation's own operator a new key and certificate, where the authorities are kept
+    Renew(OperatorRenewArgs),
+    /// Let an operator in no more, on any host
+    Revoke(OperatorRevokeArgs),
+}
+
+/// Arguments of `operator renew`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The name, the role and the limits stay. An admin's commands do this by themselves past two thirds\n\
+    of the certificate's life when the passphrase is in LONGSHORE_CA_PASSPHRASE or\n\
+    LONGSHORE_CA_PASSPHRASE_FILE. Elsewhere: controller operator request, and an admin approves it."
+)]
+pub struct OperatorRenewArgs {
+    /// File with the passphrase of the authorities; asked for when not given
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Arguments of `operator revoke`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A NAME means all its certificates but the one that this workstation uses. The new revoked.crl is\n\
+    brought to every host: new connections are refused at once, open ones end within 5 s. Commit it:\n\
+    hosts that cannot be reached now get it from the next controller that has it."
+)]
+pub struct OperatorRevokeArgs {
+    /// An operator's name, or the serial number of one certificate
+    #[arg(value_name = "NAME|SERIAL")]
+    pub who: String,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// File with the passphrase of the authorities; asked for when not given
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+
+    /// How wide
+    #[command(flatten)]
+    pub width: WidthArgs,
 }
 
 /// Arguments of `operator request`.

@@ -55,6 +55,9 @@ fn bad_usage_ends_with_64() {
         "deploy --plan p.plan --env A=1",
         "deploy --plan p.plan --remove-orphans",
         "deploy --plan p.plan --no-deps",
+        "host renew",
+        "host renew emilia --all",
+        "operator revoke",
     ] {
         let stop = read(words).unwrap_err();
         assert_eq!(stop.exit.code(), 64, "{words:?}");
@@ -85,6 +88,10 @@ fn flags_are_where_fingers_expect_them() {
         "host ls -o jsonl",
         "operator approve ana --request r --role deployer --out c --host emilia --host loa --label cloud",
         "operator list -o json",
+        "operator revoke ana -y --passphrase-file p --parallel 2",
+        "operator renew --passphrase-file p",
+        "host renew emilia label:cloud !loa --passphrase-file p",
+        "host renew --all",
         "attach emilia/opq --deploy 00000000000000000000000000000000",
         "cancel emilia/opq",
         "rollback emilia/opq --to 34497CC1 -y -d --timeout 10m -o jsonl",

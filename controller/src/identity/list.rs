@@ -8,7 +8,8 @@ use proto::role::Role;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
-use super::{IdentityError, issued, read_ca};
+use super::{IdentityError, issued, load_operator, read_ca};
+use crate::clock;
 use crate::home::Home;
 use crate::pki::RevocationList;
 use crate::private;
@@ -63,6 +64,40 @@ pub fn operator_list(params: &OperatorListParams<'_>) -> Result<Vec<OperatorEntr
         _ => None,
     };
     Ok(entries.into_iter().filter_map(operator).collect())
+}
+
+/// The certificates that `who`, an operator's name or a serial number, means and that still count. A name does not
+/// mean the one that this workstation uses itself.
+///
+/// # Errors
+/// When there is nobody of that name and no such number, or nothing that still counts.
+pub fn to_revoke(
+    params: &OperatorListParams<'_>,
+    who: &str,
+) -> Result<Vec<OperatorEntry>, IdentityError> {
+    let ca = read_ca(params.ca)?;
+    let own = load_operator(params.home, &ca).ok();
+    let own = own.map(|own| own.leaf().serial.clone());
+    let entries = operator_list(params)?;
+    let named = entries.iter().any(|entry| entry.name.as_str() == who);
+    let meant = |entry: &OperatorEntry| match named {
+        true => entry.name.as_str() == who,
+        false => entry.serial == who.to_lowercase(),
+    };
+    let meant: Vec<OperatorEntry> = entries.into_iter().filter(meant).collect();
+    if meant.is_empty() {
+        return Err(IdentityError::NobodySuch(who.to_owned()));
+    }
+    let now = clock::now();
+    let counts = |entry: &OperatorEntry| entry.revoked.is_none() && entry.until > now;
+    let counting: Vec<OperatorEntry> = meant.into_iter().filter(counts).collect();
+    let is_own = |entry: &OperatorEntry| own.as_ref() == Some(&entry.serial);
+    let (ours, others): (Vec<_>, Vec<_>) = counting.into_iter().partition(is_own);
+    match (others.is_empty(), ours.first()) {
+        (false, _) => Ok(others),
+        (true, Some(own)) => Err(IdentityError::OwnCertificate(own.serial.clone())),
+        (true, None) => Err(IdentityError::NothingToRevoke(who.to_owned())),
+    }
 }
 
 fn unix<S: Serializer>(at: &OffsetDateTime, to: S) -> Result<S::Ok, S::Error> {

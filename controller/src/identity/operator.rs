@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixT
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{IdentityError, new_key, read_ca, record, unlock};
+use super::{IdentityError, Signer, new_key, read_ca};
 use crate::clock;
 use crate::home::{FleetFolder, Home};
 use crate::passphrase::Sources;
@@ -76,6 +76,8 @@ pub struct OperatorApproveParams<'a> {
     pub home: &'a Home,
     /// `ca.pem`.
     pub ca: &'a Path,
+    /// `revoked.crl`.
+    pub crl: &'a Path,
     /// The operator's name; the request has no say in it.
     pub name: &'a OperatorName,
     /// What they may do.
@@ -111,11 +113,9 @@ pub fn operator_approve(
     params: &OperatorApproveParams<'_>,
 ) -> Result<OperatorApproveReport, IdentityError> {
     let request = Request::from_pem(params.request)?;
-    let (authorities, folder) = unlock(params.home, params.ca, params.passphrase)?;
-    let now = clock::now();
-    let (name, role, only) = (params.name, params.role, params.only);
-    let issued = authorities.operator_certificate(&request, name, role, only, now)?;
-    record(&folder, &issued)?;
+    let OperatorApproveParams { home, ca, crl, .. } = params;
+    let signer = Signer::unlock(home, ca, crl, params.passphrase)?;
+    let issued = signer.operator(&request, params.name, params.role, params.only)?;
     let claimed = request
         .claimed_name()
         .filter(|name| *name != params.name.as_str());
@@ -198,6 +198,20 @@ impl OperatorIdentity {
     #[must_use]
     pub fn expires(&self) -> OffsetDateTime {
         self.leaf.expires
+    }
+
+    /// What they may do; `None` when it is no operator's certificate at all.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        self.name_and_role().ok().map(|(_, role)| role)
+    }
+
+    /// Who it is, as an approval was given it.
+    pub(super) fn name_and_role(&self) -> Result<(&OperatorName, Role), PkiError> {
+        match &self.leaf.identity {
+            Identity::Operator { name, role, .. } => Ok((name, *role)),
+            other => Err(PkiError::BadCertificate(format!("{other} is no operator"))),
+        }
     }
 
     /// What the certificate says.

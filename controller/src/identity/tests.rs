@@ -153,6 +153,7 @@ fn a_second_workstation_asks_is_approved_and_accepts() {
         home: &desk.home,
         ca: &ca,
         name: &name,
+        crl: &desk.folder.path().join("revoked.crl"),
         role: Role::Viewer,
         only: &[],
         request: &ask().unwrap().request,

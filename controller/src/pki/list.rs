@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
-use super::{PkiError, Revoked, blocks, hex};
+use super::{PkiError, Revoked, blocks, encode, hex};
 
 const WHAT: &str = "the list of revoked operators";
 
@@ -71,6 +71,12 @@ impl RevocationList {
             due,
             revoked,
         })
+    }
+
+    /// The text of `revoked.crl`.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        encode("X509 CRL", &self.der)
     }
 
     /// Since when the certificate of this serial number, in hexadecimal, no longer counts.
