@@ -8,6 +8,7 @@ mod fleet;
 mod identity;
 mod names;
 mod screen;
+mod ssh;
 mod state;
 mod wire;
 
@@ -47,6 +48,7 @@ pub(crate) const INTAKES: &[Intake] = intakes! {
     "identity-file" => identity::identity_file,
     "inspect" => engine::inspect,
     "journal" => state::journal,
+    "known-hosts" => ssh::known_hosts,
     "log-frames" => engine::log_frames,
     "names" => names::names,
     "path" => names::path,
@@ -54,6 +56,7 @@ pub(crate) const INTAKES: &[Intake] = intakes! {
     "pull" => engine::pull,
     "records" => state::records,
     "request" => identity::request,
+    "ssh-config" => ssh::config,
     "status" => wire::status,
     "target" => fleet::target,
     "terminal" => screen::terminal,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use russh::client::Config;
+use russh::client::{Config, GexParams};
 use russh::keys::Algorithm;
 use russh::{Limits, Names, Preferred, SshId, cipher, compression, kex, mac};
 
@@ -67,11 +67,17 @@ pub(super) fn config(host_keys: Vec<Algorithm>, rekey: Option<usize>) -> Config 
             mac: Cow::Borrowed(MACS),
             compression: Cow::Borrowed(&[compression::NONE]),
         },
+        gex: group(),
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: KEEPALIVES,
         nodelay: true,
         ..Config::default()
     }
+}
+
+/// As strong as the rest; the library would ask for groups that take seconds.
+fn group() -> GexParams {
+    GexParams::new(2048, 3072, 8192).unwrap_or_default()
 }
 
 /// Whether what both sides agreed on withstands somebody in between who drops the first messages (Terrapin): by

@@ -58,7 +58,8 @@ pub(super) fn reach(
         let judge = Judge::new(&settings, host.clone(), given, Arc::clone(&way.ask))?;
         let through = through.unwrap_or_else(|| settings.jump.clone());
         let (stream, jump) = stream(&settings, &host, through, &way).await?;
-        let (mut handle, life) = greet(stream, judge, way.options.rekey, &host).await?;
+        let limit = settings.connect_timeout.unwrap_or(HANDSHAKE);
+        let (mut handle, life) = greet(stream, judge, &way.options, limit).await?;
         enter(&mut handle, &settings, &host, &way).await?;
         let mut notes = jump
             .as_ref()
@@ -129,12 +130,13 @@ async fn stream(
 async fn greet(
     stream: Box<dyn Io>,
     judge: Judge,
-    rekey: Option<usize>,
-    host: &str,
+    options: &Options,
+    limit: Duration,
 ) -> Result<(Handle<Client>, Arc<Life>), SshError> {
-    let config = Arc::new(algorithms::config(judge.algorithms(), rekey));
+    let host = judge.host.clone();
+    let config = Arc::new(algorithms::config(judge.algorithms(), options.rekey));
     let life = Arc::new(Life::default());
-    let deadline = Deadline::new(HANDSHAKE);
+    let deadline = Deadline::new(limit);
     let client = Client {
         judge,
         life: Arc::clone(&life),
@@ -146,15 +148,14 @@ async fn greet(
             Err(stop) => Err(why(stop, host)),
         },
         () = deadline.passed() => Err(SshError::Silent {
-            host: host.to_owned(),
+            host,
             what: "say who it is",
-            after: HANDSHAKE,
+            after: limit,
         }),
     }
 }
 
-fn why(stop: Stop, host: &str) -> SshError {
-    let host = host.to_owned();
+fn why(stop: Stop, host: String) -> SshError {
     match stop {
         Stop::Own(error) => *error,
         Stop::Library(russh::Error::NoCommonAlgo { kind, theirs, .. }) => {

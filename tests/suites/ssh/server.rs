@@ -74,7 +74,7 @@ fn available() -> bool {
 impl Server {
     /// A server with `extra` in its configuration; `None` where the machine cannot have one.
     pub(crate) fn start(extra: &str) -> Option<Self> {
-        Self::with_keys(&["ed25519", "ecdsa", "rsa"], extra)
+        Self::with_keys(&["ed25519", "ecdsa"], extra)
     }
 
     /// The same, with host keys of these kinds alone.
@@ -154,6 +154,22 @@ impl Server {
     /// Ends every session at once, as a power cut would; new ones are still served.
     pub(crate) fn cut(&self) {
         self.running.end_all();
+    }
+
+    /// Sends a signal to every session's own process.
+    pub(crate) fn signal(&self, name: &str) {
+        for session in self.running.sessions.lock().unwrap().iter() {
+            let children = format!("/proc/{0}/task/{0}/children", session.id());
+            for pid in fs::read_to_string(children)
+                .unwrap_or_default()
+                .split_whitespace()
+            {
+                let sent = Command::new("kill")
+                    .args([&format!("-{name}"), pid])
+                    .status();
+                assert!(sent.unwrap().success());
+            }
+        }
     }
 
     /// What the server has said so far.
