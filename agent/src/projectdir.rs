@@ -1,7 +1,7 @@
 //! The project directory: shipped files replaced one by one and atomically, never through a symbolic link.
 //!
 //! Containers may write into bound folders, so a path inside the directory is hostile: every step down is taken
-//! with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`.
+//! by [`walk`], which follows no link.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use proto::fault::{Fault, FaultKind};
 use proto::path::RelPath;
 use proto::stack::ShippedFile;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
@@ -23,6 +23,7 @@ use crate::witness;
 use crate::witness::disk::{self, Call};
 
 mod taken;
+mod walk;
 
 pub use taken::Taken;
 
@@ -100,14 +101,7 @@ impl ProjectDir {
     }
 
     fn open_beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        rustix::fs::openat2(
-            &self.root,
-            path,
-            flags | OFlags::CLOEXEC,
-            Mode::empty(),
-            resolve,
-        )
+        walk::open(&self.root, path, flags)
     }
 
     /// The folder that holds `path`, made if it is missing.
