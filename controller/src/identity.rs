@@ -263,7 +263,7 @@ pub fn read_ca(path: &Path) -> Result<FleetCa, IdentityError> {
 }
 
 /// Opens the authorities that `ca.pem` names.
-pub(crate) fn unlock(
+fn unlock(
     home: &Home,
     ca: &Path,
     passphrase: &Sources,

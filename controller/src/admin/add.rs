@@ -1,8 +1,7 @@
 //! `host add`: opens the login, wires enrolment to this workstation, and shows what happens.
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -12,7 +11,7 @@ use proto::hello::HostFacts;
 use proto::limits::DEFAULT_PORT;
 use zeroize::Zeroizing;
 
-use super::{Place, date, name};
+use super::{Place, name};
 use crate::agents::{self, Agent};
 use crate::cli::{HostAddArgs, Output};
 use crate::enrol::server::{self, Login, Server};
@@ -21,12 +20,12 @@ use crate::exit::Exit;
 use crate::fleet::Fleet;
 use crate::fleet::address::{Address, SshTarget};
 use crate::fleet_file::{self, HostEntry};
-use crate::identity::{self, HostApproveParams};
+use crate::identity::{self, Signer};
 use crate::link::{Link, VERSION};
-use crate::passphrase::{Purpose, Sources};
+use crate::passphrase::Sources;
 use crate::render;
 use crate::ssh::{self, Ask, Options, Session, UnknownKey};
-use crate::start::Parts as _;
+use crate::start::{Parts as _, block_on};
 use crate::terminal::Terminal;
 use crate::{clock, private};
 
@@ -50,10 +49,11 @@ pub(super) fn run(place: &Place<'_>, args: &HostAddArgs) -> Result<Exit, Fault> 
         fleet: &fleet,
         file,
         entry,
-        passphrase: Mutex::new(Sources::from_environment(args.passphrase_file.clone())),
+        passphrase: Sources::from_environment(args.passphrase_file.clone()),
+        signer: OnceLock::new(),
     };
     let show = Show::new(place.terminal, args);
-    let outcome = in_runtime(add(&desk, &wish, &target, args, &show))?;
+    let outcome = block_on(add(&desk, &wish, &target, args, &show))??;
     show.finish()?;
     if show.output == Output::Table {
         sum_up(place.terminal, &wish, &outcome);
@@ -156,15 +156,19 @@ struct Desk<'a> {
     fleet: &'a Fleet,
     file: PathBuf,
     entry: HostEntry,
-    passphrase: Mutex<Sources>,
+    passphrase: Sources,
+    signer: OnceLock<Signer>,
 }
 
 impl Desk<'_> {
-    fn passphrase(&self) -> MutexGuard<'_, Sources> {
-        // Nothing is half done in there.
-        self.passphrase
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The authorities; opened once.
+    fn signer(&self) -> Result<&Signer, Fault> {
+        if let Some(open) = self.signer.get() {
+            return Ok(open);
+        }
+        let crl = self.fleet.revocations();
+        let signer = Signer::unlock(&self.place.home, &self.fleet.ca, &crl, &self.passphrase)?;
+        Ok(self.signer.get_or_init(|| signer))
     }
 }
 
@@ -174,33 +178,14 @@ impl Office for Desk<'_> {
     }
 
     fn unlock(&self) -> Result<(), Fault> {
-        let mut sources = self.passphrase();
-        let variable = Some(sources.obtain(Purpose::Unlock)?);
-        *sources = Sources {
-            variable,
-            ..Sources::default()
-        };
-        // A wrong one is found out now, and not when the server is half a host.
-        identity::unlock(&self.place.home, &self.fleet.ca, &sources)?;
-        Ok(())
+        self.signer().map(drop)
     }
 
     fn sign(&self, request: &str) -> Result<String, Fault> {
-        let report = identity::host_approve(&HostApproveParams {
-            home: &self.place.home,
-            ca: &self.fleet.ca,
-            crl: &self.fleet.revocations(),
-            host: &self.entry.name,
-            request,
-            passphrase: &self.passphrase(),
-        })?;
+        let report = self.signer()?.host(&self.entry.name, request)?;
         self.place
             .claimed(report.claimed.as_deref(), self.entry.name.as_str());
         fleet_file::add_host(&self.file, &self.entry)?;
-        tracing::debug!(
-            until = date(report.expires),
-            "the host's certificate is signed"
-        );
         Ok(report.grant)
     }
 
@@ -321,16 +306,4 @@ impl Show {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         self.terminal.json(&*all)
     }
-}
-
-fn in_runtime<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Fault::new(FaultKind::Failed, "this system gave no threads").because(&error)
-        })?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    done
 }
