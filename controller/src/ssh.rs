@@ -21,6 +21,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use zeroize::Zeroizing;
 
 mod algorithms;
+mod ask;
 mod auth;
 mod client;
 pub mod config;
@@ -34,6 +35,7 @@ mod pattern;
 mod reach;
 mod tunnel;
 
+pub use ask::AtTerminal;
 pub use config::Surroundings;
 pub use error::{KeyRefusal, SshError};
 pub use exec::{Exit, Input, KEPT, Kept, Output};

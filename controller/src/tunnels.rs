@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use proto::fault::{Fault, FaultKind};
-use zeroize::Zeroizing;
+use proto::fault::Fault;
 
 use crate::fleet::address::SshTarget;
-use crate::ssh::{self, Ask, Options, Session, SshError, Surroundings, Tunnel, UnknownKey};
+use crate::ssh::{self, AtTerminal, Options, Session, SshError, Surroundings, Tunnel};
 use crate::terminal::Terminal;
 
 /// A session that needs longer to answer is replaced: a network that swallows everything gives no other sign.
@@ -83,41 +82,12 @@ impl Way {
             return Ok((Arc::clone(session), false));
         }
         *held = None;
-        let ask = Arc::new(AtTerminal(self.terminal.clone()));
+        let ask = Arc::new(AtTerminal::new(&self.terminal));
         let session = Arc::new(ssh::connect(&self.target, &self.options, ask).await?);
         for note in session.notes() {
             self.terminal.note(note.as_str());
         }
         *held = Some(Arc::clone(&session));
         Ok((session, true))
-    }
-}
-
-/// Questions go to the terminal; without one nobody is asked.
-struct AtTerminal(Terminal);
-
-impl Ask for AtTerminal {
-    fn host_key(&self, key: &UnknownKey) -> bool {
-        if !self.0.is_attended() {
-            return false;
-        }
-        let UnknownKey {
-            host,
-            algorithm,
-            fingerprint,
-        } = key;
-        let line = format!("the key of {host} is not known: {algorithm} {fingerprint}");
-        self.0.note(line);
-        let question = format!("Is that the key of {host}?");
-        self.0.confirm(&question, "--host-key").unwrap_or(false)
-    }
-
-    fn secret(&self, prompt: &str) -> Result<Zeroizing<String>, Fault> {
-        if self.0.is_attended() {
-            return self.0.secret(prompt, "");
-        }
-        let what = "there is no terminal to ask on";
-        Err(Fault::new(FaultKind::InvalidRequest, what)
-            .hint("add the key to ssh-agent with ssh-add"))
     }
 }

@@ -24,7 +24,7 @@ use crate::identity::{self, Signer};
 use crate::link::{Link, VERSION};
 use crate::passphrase::Sources;
 use crate::render;
-use crate::ssh::{self, Ask, Options, Session, UnknownKey};
+use crate::ssh::{self, Ask, AtTerminal, Options, Session};
 use crate::start::{Parts as _, block_on};
 use crate::terminal::Terminal;
 use crate::{clock, private};
@@ -107,7 +107,7 @@ async fn add(
         passwords: args.ask_password,
         ..Options::new(desk.place.workstation.surroundings())
     };
-    let ask: Arc<dyn Ask> = Arc::new(AtTerminal(terminal.clone()));
+    let ask: Arc<dyn Ask> = Arc::new(AtTerminal::new(&terminal));
     let session = ssh::connect(target, &options, ask).await?;
     for note in session.notes() {
         terminal.note(format!("note: {note}"));
@@ -208,30 +208,6 @@ impl Office for Desk<'_> {
 
     fn now(&self) -> i64 {
         clock::now().unix_timestamp()
-    }
-}
-
-/// Questions about keys go to the terminal.
-struct AtTerminal(Terminal);
-
-impl Ask for AtTerminal {
-    fn host_key(&self, key: &UnknownKey) -> bool {
-        let UnknownKey {
-            host,
-            algorithm,
-            fingerprint,
-        } = key;
-        self.0.note(format!(
-            "the key of {host} is not known: {algorithm} {fingerprint}"
-        ));
-        let question = format!("is that the key of {host}?");
-        // Without a terminal nobody can say yes; the refusal names the flag.
-        self.0.confirm(&question, "--host-key").unwrap_or(false)
-    }
-
-    fn secret(&self, prompt: &str) -> Result<Zeroizing<String>, Fault> {
-        self.0
-            .secret(prompt, "a key of ssh-agent, or one without a passphrase,")
     }
 }
 
