@@ -28,6 +28,7 @@ mod check;
 mod facts;
 mod found;
 mod history;
+mod pause;
 mod recover;
 mod request;
 mod retention;
@@ -69,6 +70,8 @@ struct Active {
 struct Inner {
     plans: Vec<Prepared>,
     active: BTreeMap<StackName, Active>,
+    /// While the agent is being replaced.
+    paused: bool,
 }
 
 /// The owner of all deploys.

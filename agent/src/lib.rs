@@ -44,6 +44,7 @@ pub mod service;
 pub mod stage;
 pub mod store;
 pub mod tls;
+pub mod upgrade;
 #[cfg_attr(not(any(test, feature = "test-util")), doc(hidden))]
 pub mod whoami;
 pub mod witness;

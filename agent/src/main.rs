@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent::cli::{Arguments, Verb};
 use agent::config::Config;
@@ -12,6 +13,7 @@ use agent::engine::{EngineSettings, RealEngine};
 use agent::service::AgentService;
 use agent::store::Store;
 use agent::tls::TrustError;
+use agent::upgrade::Upgrades;
 use agent::{clock, daemon, enroll, whoami};
 use clap::Parser as _;
 use proto::fault::{Fault, FaultKind};
@@ -21,6 +23,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 const USAGE: u8 = 64;
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -80,10 +83,18 @@ fn run(folder: &Path) -> Result<(), Fault> {
     let config = Config::load(&folder.join("agent.toml"))?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Fault::new(FaultKind::Failed, "cannot start").because(&error))?;
-    runtime.block_on(serve(folder, &config))
+    let upgrades = Arc::new(Upgrades::of_this_process());
+    let served = runtime.block_on(serve(folder, &config, &upgrades));
+    if !upgrades.replaced() {
+        return served;
+    }
+    // What is still read or written belongs to calls that are over.
+    runtime.shutdown_timeout(LAST_CALLS);
+    let what = "the launcher cannot be started";
+    Err(Fault::new(FaultKind::Failed, what).because(&upgrades.start_again()))
 }
 
-async fn serve(folder: &Path, config: &Config) -> Result<(), Fault> {
+async fn serve(folder: &Path, config: &Config, upgrades: &Arc<Upgrades>) -> Result<(), Fault> {
     let engine = RealEngine::new(EngineSettings {
         plugin: config.compose.clone(),
         socket: config.docker.clone(),
@@ -95,10 +106,12 @@ async fn serve(folder: &Path, config: &Config) -> Result<(), Fault> {
     let audit = Arc::clone(store.audit());
     let deployer = Arc::new(Deployer::new(store, Arc::new(engine))?);
     deployer.recover().await;
-    let shared = Arc::clone(&deployer);
+    let (shared, upgrades) = (Arc::clone(&deployer), Arc::clone(upgrades));
     let served = daemon::run(folder, config, audit, move |context| {
         let host = context.trust.current().host().clone();
-        AgentService::new(host, shared, context.stop).known_by(context.trust)
+        AgentService::new(host, shared, context.stop)
+            .known_by(context.trust)
+            .upgraded_by(upgrades)
     })
     .await;
     deployer.shut_down().await;

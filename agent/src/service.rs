@@ -27,11 +27,13 @@ use crate::engine::EngineError;
 use crate::logs;
 use crate::peer::Peer;
 use crate::tls::Trust;
+use crate::upgrade::Upgrades;
 
 mod ending;
 mod renewal;
 mod saved;
 mod staging;
+mod upgrading;
 
 use ending::{Certificate, ending};
 
@@ -47,6 +49,7 @@ pub struct AgentService {
     /// What this host is to its fleet; `None` behind no door of its own.
     trust: Option<Arc<Trust>>,
     deployer: Arc<Deployer>,
+    upgrades: Arc<Upgrades>,
     log_readers: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -61,10 +64,24 @@ impl AgentService {
             host,
             trust: None,
             deployer,
+            upgrades: Arc::default(),
             log_readers,
             tasks: TaskTracker::new(),
             stop,
         }
+    }
+
+    /// What replaces this agent; without it nothing does.
+    #[must_use]
+    pub fn upgraded_by(self, upgrades: Arc<Upgrades>) -> Self {
+        Self { upgrades, ..self }
+    }
+
+    /// Every call about stacks, and that for a new agent, comes through here: whoever makes it has understood the
+    /// handshake.
+    fn deployer(&self) -> &Arc<Deployer> {
+        self.upgrades.worked_with();
+        &self.deployer
     }
 
     /// With the identity that it is served under, which it may be asked to renew.
@@ -127,6 +144,7 @@ impl Agent for AgentService {
     type LogsStream = Answers<wire::LogRecord>;
     type AuditStream = Answers<wire::AuditPage>;
     type SavedStream = Answers<wire::SavedChunk>;
+    type UpgradeStream = Answers<wire::UpgradeResponse>;
 
     async fn hello(
         &self,
@@ -170,6 +188,8 @@ impl Agent for AgentService {
             operator: peer.operator.to_string(),
             role: peer.role,
             credentials: self.credentials(),
+            build: self.upgrades.build().to_owned(),
+            instance: self.upgrades.instance().to_owned(),
         })))
     }
 
@@ -179,7 +199,7 @@ impl Agent for AgentService {
     ) -> Result<Response<Self::StageStream>, Status> {
         let caller = caller(&request)?;
         Ok(Response::new(staging::answer(
-            self.deployer.clone(),
+            self.deployer().clone(),
             caller,
             request.into_inner(),
         )))
@@ -199,7 +219,7 @@ impl Agent for AgentService {
         let scope = scope_from_wire(services, no_deps).map_err(refuse_message)?;
         let auths: Vec<RegistryAuth> = auths.into_iter().map(Into::into).collect();
         let plan = self
-            .deployer
+            .deployer()
             .plan(parse(&stage)?, &scope, &auths, adopt)
             .await
             .map_err(refuse)?;
@@ -231,7 +251,7 @@ impl Agent for AgentService {
             confirm_within: (!within.is_zero()).then_some(within),
             operator,
         };
-        let existed = self.deployer.deploy(submission).map_err(refuse)?;
+        let existed = self.deployer().deploy(submission).map_err(refuse)?;
         Ok(Response::new(wire::DeployResponse { deploy, existed }))
     }
 
@@ -245,7 +265,7 @@ impl Agent for AgentService {
             after,
         } = request.into_inner();
         let deploy = self.find(&deploy, &stack)?;
-        let watcher = self.deployer.watch(&deploy, after).map_err(refuse)?;
+        let watcher = self.deployer().watch(&deploy, after).map_err(refuse)?;
         let events = stream::unfold(watcher, |mut watcher| async move {
             let event = watcher.next().await?;
             Some((Ok(wire::Event::from(event)), watcher))
@@ -261,11 +281,11 @@ impl Agent for AgentService {
         let wire::CancelRequest { deploy, stack } = request.into_inner();
         let deploy = self.find(&deploy, &stack)?;
         caller.asks(Some(deploy), "cancel");
-        if let Some(stack) = self.deployer.stack_of(&deploy) {
+        if let Some(stack) = self.deployer().stack_of(&deploy) {
             caller.about(&stack);
         }
         caller.let_in().map_err(refuse)?;
-        let cancelling = self.deployer.cancel(&deploy);
+        let cancelling = self.deployer().cancel(&deploy);
         Ok(Response::new(wire::CancelResponse { cancelling }))
     }
 
@@ -276,7 +296,7 @@ impl Agent for AgentService {
         let caller = caller(&request)?;
         let wire::ConfirmRequest { deploy, stack } = request.into_inner();
         let deploy = self.find(&deploy, &stack)?;
-        let confirmed = self.deployer.confirm(&deploy, &caller);
+        let confirmed = self.deployer().confirm(&deploy, &caller);
         confirmed.map_err(refuse)?;
         Ok(Response::new(wire::ConfirmResponse {
             deploy: deploy.to_string(),
@@ -293,7 +313,11 @@ impl Agent for AgentService {
         } else {
             Some(parse(&stack)?)
         };
-        let stacks = self.deployer.status(only.as_ref()).await.map_err(refuse)?;
+        let stacks = self
+            .deployer()
+            .status(only.as_ref())
+            .await
+            .map_err(refuse)?;
         let stacks = stacks.into_iter().map(Into::into).collect();
         Ok(Response::new(wire::StatusResponse { stacks }))
     }
@@ -308,7 +332,7 @@ impl Agent for AgentService {
             .iter()
             .map(|stack| parse(stack))
             .collect::<Result<_, _>>()?;
-        let mut checkup = self.deployer.check(&self.host, &stacks).await;
+        let mut checkup = self.deployer().check(&self.host, &stacks).await;
         let mut certificates = vec![(Certificate::Operator(&peer.operator), peer.expires)];
         if let Some(credentials) = self.credentials() {
             certificates.push((Certificate::Host(&self.host), credentials.expires));
@@ -352,9 +376,9 @@ impl Agent for AgentService {
             let what = format!("{} log readers are already connected", limits::LOG_READERS);
             refuse(Fault::new(FaultKind::Refused, what).hint("close one, then try again"))
         })?;
-        let project = self.deployer.project(&query.stack).map_err(refuse)?;
+        let project = self.deployer().project(&query.stack).map_err(refuse)?;
         let (sender, receiver) = logs::queue();
-        let read = logs::read(self.deployer.engine().clone(), project, query, sender);
+        let read = logs::read(self.deployer().engine().clone(), project, query, sender);
         self.tasks.spawn(async move {
             read.await;
             drop(permit);
@@ -387,7 +411,7 @@ impl Agent for AgentService {
             return Err(refuse(Fault::new(FaultKind::Denied, what)));
         }
         let existed = self
-            .deployer
+            .deployer()
             .down(id, stack, volumes, caller)
             .map_err(refuse)?;
         Ok(Response::new(wire::DeployResponse { deploy, existed }))
@@ -408,9 +432,25 @@ impl Agent for AgentService {
             revision => Some(parse(revision)?),
         };
         let (id, stack) = (parse(&deploy)?, parse(&stack)?);
-        let taken = self.deployer.roll_back(id, stack, to, operator);
+        let taken = self.deployer().roll_back(id, stack, to, operator);
         let existed = taken.map_err(refuse)?;
         Ok(Response::new(wire::DeployResponse { deploy, existed }))
+    }
+
+    async fn upgrade(
+        &self,
+        request: Request<Streaming<wire::UpgradeRequest>>,
+    ) -> Result<Response<Self::UpgradeStream>, Status> {
+        let parts = upgrading::Parts {
+            deployer: self.deployer().clone(),
+            upgrades: self.upgrades.clone(),
+            caller: caller(&request)?,
+            stop: self.stop.clone(),
+        };
+        Ok(Response::new(upgrading::answer(
+            parts,
+            request.into_inner(),
+        )))
     }
 
     async fn saved(
@@ -423,7 +463,7 @@ impl Agent for AgentService {
             hook,
             offset,
         } = request.into_inner();
-        let file = self.deployer.saved(&parse(&deploy)?, hook, &caller);
+        let file = self.deployer().saved(&parse(&deploy)?, hook, &caller);
         let file = tokio::fs::File::from_std(file.map_err(refuse)?);
         let chunks = saved::chunks(file, offset).await?;
         Ok(Response::new(self.until_stopped(chunks)))
@@ -438,7 +478,7 @@ impl Agent for AgentService {
             0 => limits::HISTORY,
             limit => limit.min(limits::HISTORY_MOST),
         };
-        let entries = self.deployer.history(&parse(&stack)?, limit);
+        let entries = self.deployer().history(&parse(&stack)?, limit);
         let entries = entries.map_err(refuse)?.into_iter().map(Into::into);
         Ok(Response::new(wire::HistoryResponse {
             entries: entries.collect(),
@@ -450,7 +490,7 @@ impl Agent for AgentService {
         request: Request<wire::AuditRequest>,
     ) -> Result<Response<Self::AuditStream>, Status> {
         let wire::AuditRequest { after, limit } = request.into_inner();
-        let folder = self.deployer.audit().folder().to_owned();
+        let folder = self.deployer().audit().folder().to_owned();
         // Two pages under way at most: the disk waits for the reader.
         let (pages, received) = mpsc::channel(2);
         self.tasks.spawn_blocking(move || {
@@ -481,7 +521,7 @@ impl AgentService {
 
     fn find(&self, deploy: &str, stack: &str) -> Result<proto::id::DeployId, Status> {
         if deploy.is_empty() {
-            return self.deployer.newest(&parse(stack)?).map_err(refuse);
+            return self.deployer().newest(&parse(stack)?).map_err(refuse);
         }
         parse(deploy)
     }

@@ -48,6 +48,10 @@ pub(crate) fn run(
         Admin::Host(HostVerb::List(output)) => place.host_list(output)?,
         Admin::Host(HostVerb::Renew(args)) => return place.host_renew(args),
         Admin::Operator(verb) => return place.operator(verb),
+        Admin::Host(HostVerb::Upgrade(_)) => {
+            let what = "upgrading is no work of the authorities";
+            return Err(Fault::new(FaultKind::Internal, what));
+        }
     }
     Ok(Exit::Done)
 }

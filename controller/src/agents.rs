@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::BlobId;
+use proto::upgrade::NewAgent;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -102,6 +103,25 @@ pub struct Agent {
     pub version: String,
     /// The machine it runs on.
     pub arch: Arch,
+}
+
+impl Agent {
+    /// What tells it from every other agent.
+    #[must_use]
+    pub fn build(&self) -> String {
+        self.offered().build()
+    }
+
+    /// As it is described to a host.
+    #[must_use]
+    pub fn offered(&self) -> NewAgent {
+        NewAgent {
+            version: self.version.clone(),
+            architecture: self.arch.to_string(),
+            size: self.size,
+            digest: self.sha256,
+        }
+    }
 }
 
 /// Finds the agent of a version for a machine: the first place that has it counts. Reads all of it.

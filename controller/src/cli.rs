@@ -14,9 +14,9 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use admin::{
-    HostAddArgs, HostApproveArgs, HostRenewArgs, HostVerb, InitArgs, OperatorAcceptArgs,
-    OperatorApproveArgs, OperatorRenewArgs, OperatorRequestArgs, OperatorRevokeArgs, OperatorVerb,
-    RoleArg,
+    HostAddArgs, HostApproveArgs, HostRenewArgs, HostUpgradeArgs, HostVerb, InitArgs,
+    OperatorAcceptArgs, OperatorApproveArgs, OperatorRenewArgs, OperatorRequestArgs,
+    OperatorRevokeArgs, OperatorVerb, RoleArg,
 };
 pub use audit::AuditArgs;
 pub use back::{HistoryArgs, RollbackArgs};

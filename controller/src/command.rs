@@ -21,6 +21,7 @@ mod revision;
 mod rollback;
 mod scope;
 mod status;
+mod upgrade;
 
 use std::sync::Arc;
 
@@ -32,9 +33,10 @@ use proto::id::{HostName, ServiceName};
 use proto::plan::Plan;
 use proto::registry::RegistryAuth;
 
+use crate::agents::{Agent, Arch};
 use crate::cli::{
     AttachArgs, AuditArgs, CancelArgs, ConfirmArgs, DeployArgs, DoctorArgs, DownArgs, HistoryArgs,
-    LogsArgs, Output, PlanArgs, RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
+    HostUpgradeArgs, LogsArgs, Output, PlanArgs, RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
 };
 use crate::error::Failure;
 use crate::event::Place;
@@ -80,6 +82,15 @@ pub trait Fleet: Send + Sync + 'static {
             }
         }
         Ok(hosts)
+    }
+
+    /// The agent of a version for a machine, as it is kept on this workstation.
+    ///
+    /// # Errors
+    /// When there is none, or it is not what it should be.
+    fn agent(&self, version: &str, arch: Arch) -> Result<Agent, Fault> {
+        let what = format!("there is no agent {version} for {arch} here");
+        Err(Fault::new(FaultKind::UnknownName, what))
     }
 
     /// What is wrong on this workstation itself.
@@ -251,6 +262,8 @@ pub enum FleetVerb {
     Logs(LogsArgs),
     /// `down`.
     Down(DownArgs),
+    /// `host upgrade`.
+    Upgrade(HostUpgradeArgs),
 }
 
 /// Runs a verb. Prints everything that is to be told, failures too; what comes back is the code alone.
@@ -268,6 +281,7 @@ pub async fn run(verb: FleetVerb, context: &Context) -> Exit {
         FleetVerb::Doctor(args) => doctor::run(args, context).await,
         FleetVerb::Logs(args) => logs::run(args, context).await,
         FleetVerb::Down(args) => down::run(args, context).await,
+        FleetVerb::Upgrade(args) => upgrade::run(args, context).await,
     };
     match done {
         Ok(exit) => exit,

@@ -15,6 +15,7 @@ mod logs;
 mod renewal;
 mod saved;
 mod stage;
+mod upgrade;
 mod watch;
 
 use std::future::Future;
@@ -46,6 +47,7 @@ pub use backoff::Patience;
 pub use logs::{LogSeen, LogStream};
 pub use saved::SavedOf;
 pub use stage::{Staged, Supply};
+pub use upgrade::{Came, Taken};
 pub use watch::{Seen, Subject, Watch};
 
 /// A connected byte stream, the handshake of its transport done.
@@ -163,6 +165,20 @@ impl Link {
     /// The same host on a new connection.
     async fn reconnect(&self) -> Result<Self, Fault> {
         Self::connect(self.host.clone(), Arc::clone(&self.dial)).await
+    }
+
+    /// The same host again, for a while after its agent could not be reached.
+    ///
+    /// # Errors
+    /// When it stays so.
+    pub async fn again(&self) -> Result<Self, Fault> {
+        let mut backoff = Patience::SUBMIT.start();
+        loop {
+            match self.reconnect().await {
+                Err(fault) if fault.kind == FaultKind::Unreachable && backoff.wait().await => {}
+                done => return done,
+            }
+        }
     }
 
     /// Which host.

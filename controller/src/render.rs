@@ -13,6 +13,7 @@ pub mod plan;
 pub mod status;
 mod summary;
 mod tree;
+pub(crate) mod upgrade;
 mod words;
 
 use crate::board::Board;

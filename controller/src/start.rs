@@ -81,6 +81,7 @@ fn dispatch(cli: Cli, parts: &dyn Parts, terminal: &Terminal) -> Result<Exit, Fa
     let file = file.as_deref();
     let verb = match verb {
         Verb::Init(args) => return parts.admin(Admin::Init(args), file, terminal),
+        Verb::Host(HostVerb::Upgrade(args)) => command::FleetVerb::Upgrade(args),
         Verb::Host(verb) => return parts.admin(Admin::Host(verb), file, terminal),
         Verb::Operator(verb) => return parts.admin(Admin::Operator(verb), file, terminal),
         Verb::Version(args) => return Ok(command::version(&args, terminal)?),

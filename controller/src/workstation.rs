@@ -15,6 +15,7 @@ use proto::plan::Plan;
 use proto::registry::RegistryAuth;
 use proto::stack::{ShippedFile, StackSpec};
 
+use crate::agents::{self, Agent, Arch};
 use crate::bundle::Bundle;
 use crate::cli::SourceArgs;
 use crate::command::{Ended, Fleet, Leave, Target};
@@ -188,6 +189,10 @@ impl Fleet for LocalFleet {
             (host, selections.into_iter().map(targeted).collect())
         };
         Ok(hosts.map(targeted).collect())
+    }
+
+    fn agent(&self, version: &str, arch: Arch) -> Result<Agent, Fault> {
+        agents::find(&self.home, version, arch)
     }
 
     fn check(&self) -> Vec<Finding> {

@@ -87,6 +87,11 @@ pub struct HostFacts {
     pub role: Role,
     /// How long it is what it says; `None` from an agent that cannot renew.
     pub credentials: Option<Credentials>,
+    /// Which agent runs, as [`NewAgent::build`](crate::upgrade::NewAgent::build) tells it; empty for one that was not
+    /// installed as such.
+    pub build: String,
+    /// Another one with each start of the agent; empty from those that do not tell.
+    pub instance: String,
 }
 
 /// How long a host is what it says, and whom it no longer believes. Times are unix seconds.

@@ -24,4 +24,5 @@ pub mod registry;
 pub mod role;
 pub mod stack;
 pub mod status;
+pub mod upgrade;
 pub mod wire;

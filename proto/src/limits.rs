@@ -18,6 +18,12 @@ pub const VALUE_BYTES: usize = 128 * 1024;
 pub const VALUES_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of one relative path.
 pub const PATH_BYTES: usize = 4096;
+/// Bytes of one agent's binary.
+pub const AGENT_BYTES: u64 = 512 * 1024 * 1024;
+/// Tries that a new agent has to be started and worked with.
+pub const AGENT_TRIES: u32 = 3;
+/// How long one of its tries lasts at most; `deploy/launch` knows the same figure.
+pub const AGENT_TRIAL: Duration = Duration::from_secs(30);
 /// How long a plan may be used after it was made.
 pub const PLAN_LIFE: Duration = Duration::from_secs(60 * 60);
 /// TCP connect and TLS handshake, together.

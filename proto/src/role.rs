@@ -66,6 +66,7 @@ pub const REQUIRED: &[(&str, Role)] = &[
     ("Revocations", Role::Viewer),
     ("Renew", Role::Admin),
     ("Accept", Role::Admin),
+    ("Upgrade", Role::Admin),
 ];
 
 /// The least role for a method; `None` for a method that is in no table, which nobody may call.

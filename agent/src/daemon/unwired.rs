@@ -7,7 +7,7 @@ use proto::wire::v1::{
     DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogRecord,
     LogsRequest, PlanRequest, PlanResponse, RenewRequest, RenewResponse, RevocationsRequest,
     RevocationsResponse, RollbackRequest, SavedChunk, SavedRequest, StageRequest, StageResponse,
-    StatusRequest, StatusResponse, WatchRequest,
+    StatusRequest, StatusResponse, UpgradeRequest, UpgradeResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -29,6 +29,7 @@ impl Agent for Unwired {
     type LogsStream = Nothing<LogRecord>;
     type AuditStream = Nothing<AuditPage>;
     type SavedStream = Nothing<SavedChunk>;
+    type UpgradeStream = Nothing<UpgradeResponse>;
 
     async fn hello(&self, _: Request<HelloRequest>) -> Answer<HelloResponse> {
         not_here()
@@ -99,6 +100,10 @@ impl Agent for Unwired {
     }
 
     async fn audit(&self, _: Request<AuditRequest>) -> Answer<Self::AuditStream> {
+        not_here()
+    }
+
+    async fn upgrade(&self, _: Request<Streaming<UpgradeRequest>>) -> Answer<Self::UpgradeStream> {
         not_here()
     }
 }

@@ -8,6 +8,7 @@ use proto::id::{DeployId, OperatorName, PlanId, RevisionId, StackName};
 use proto::limits::{CONFIRM_MOST, PLAN_LIFE};
 use proto::registry::RegistryAuth;
 
+use super::pause::check_paused;
 use super::request::{Request, deed, next_number};
 use super::running::forget;
 use super::{Deployer, Inner, changes, stale, unknown_stack};
@@ -232,6 +233,7 @@ impl Deployer {
         if self.stop.is_cancelled() {
             return Err(Fault::new(FaultKind::Refused, "the agent is stopping"));
         }
+        check_paused(inner)?;
         self.store.writable()?;
         let room = self.store.reserve();
         if let Err(error) = room.fill() {
@@ -319,7 +321,7 @@ fn check_confirm_within(within: Option<Duration>) -> Result<(), Fault> {
     Err(Fault::new(FaultKind::InvalidRequest, what))
 }
 
-fn check_free(inner: &Inner, stack: &StackName) -> Result<(), Fault> {
+pub(super) fn check_free(inner: &Inner, stack: &StackName) -> Result<(), Fault> {
     let Some(active) = inner.active.get(stack) else {
         return Ok(());
     };

@@ -11,7 +11,8 @@ use proto::wire::v1::{
     CheckResponse, ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse, DownRequest,
     Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogsRequest, PlanRequest,
     PlanResponse, RenewRequest, RenewResponse, RevocationsRequest, RevocationsResponse,
-    RollbackRequest, SavedRequest, StageRequest, StatusRequest, StatusResponse, WatchRequest,
+    RollbackRequest, SavedRequest, StageRequest, StatusRequest, StatusResponse, UpgradeRequest,
+    WatchRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -40,6 +41,7 @@ impl Agent for Stub {
     type StageStream = <Unwired as Agent>::StageStream;
     type WatchStream = tokio_stream::Pending<Result<Event, Status>>;
     type SavedStream = <Unwired as Agent>::SavedStream;
+    type UpgradeStream = <Unwired as Agent>::UpgradeStream;
     type LogsStream = <Unwired as Agent>::LogsStream;
     type AuditStream = <Unwired as Agent>::AuditStream;
 
@@ -83,6 +85,13 @@ impl Agent for Stub {
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
         Unwired.cancel(request).await
+    }
+
+    async fn upgrade(
+        &self,
+        request: Request<Streaming<UpgradeRequest>>,
+    ) -> Result<Response<Self::UpgradeStream>, Status> {
+        Unwired.upgrade(request).await
     }
 
     async fn saved(

@@ -34,6 +34,12 @@ pub enum HostVerb {
     List(OutputArgs),
     /// Give hosts new keys and certificates while they run
     Renew(HostRenewArgs),
+    /// Bring a new agent onto hosts: on one first, then on the others
+    #[command(
+        after_help = "A new agent that cannot be worked with goes back by itself, and no other host is begun.\n\
+        Ends with 3 when the only host went back, with 5 when a deploy holds a stack there."
+    )]
+    Upgrade(HostUpgradeArgs),
 }
 
 /// Arguments of `host renew`.
@@ -59,6 +65,26 @@ pub struct HostRenewArgs {
     /// How wide
     #[command(flatten)]
     pub width: WidthArgs,
+}
+
+/// Arguments of `host upgrade`.
+#[derive(Debug, Args)]
+pub struct HostUpgradeArgs {
+    /// Where: hosts, or what runs on them; everywhere when not given
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+
+    /// To which version, instead of this controller's own
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<String>,
+
+    /// How wide
+    #[command(flatten)]
+    pub width: WidthArgs,
+
+    /// How written
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Arguments of `host add`.

@@ -8,6 +8,7 @@ mod hooks;
 mod other;
 mod part;
 mod saved;
+mod upgrade;
 mod waiting;
 
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use proto::event::{EventKind, Outcome, State};
 use proto::plan::Action;
 
 use super::*;
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, HostVerb, Verb};
 use crate::fake::{FakeFleet, FakeHost, Script, plan_of, script_of_success};
 use crate::terminal::Look;
 use crate::terminal::capture::Capture;
@@ -60,6 +61,7 @@ async fn run_in(words: &str, context: &Context, capture: &Capture) -> Ran {
         Verb::Doctor(args) => FleetVerb::Doctor(args),
         Verb::Logs(args) => FleetVerb::Logs(args),
         Verb::Down(args) => FleetVerb::Down(args),
+        Verb::Host(HostVerb::Upgrade(args)) => FleetVerb::Upgrade(args),
         other => panic!("{other:?} needs no fleet"),
     };
     let exit = tokio::time::timeout(Duration::from_secs(20), run(verb, context)).await;

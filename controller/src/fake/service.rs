@@ -45,6 +45,7 @@ impl Agent for FakeAgent {
     type LogsStream = Answers<wire::LogRecord>;
     type AuditStream = Answers<wire::AuditPage>;
     type SavedStream = Answers<wire::SavedChunk>;
+    type UpgradeStream = Answers<wire::UpgradeResponse>;
 
     async fn hello(
         &self,
@@ -65,6 +66,8 @@ impl Agent for FakeAgent {
             operator: "ana".to_owned(),
             role: Role::Admin,
             credentials: self.0.script.credentials,
+            build: String::new(),
+            instance: String::new(),
         })))
     }
 
@@ -215,6 +218,14 @@ impl Agent for FakeAgent {
         Ok(Response::new(wire::CancelResponse {
             cancelling: self.0.script.cancelling,
         }))
+    }
+
+    /// As an agent that is older than this call.
+    async fn upgrade(
+        &self,
+        _: Request<Streaming<wire::UpgradeRequest>>,
+    ) -> Result<Response<Self::UpgradeStream>, Status> {
+        Err(Status::unimplemented("this agent has no method Upgrade"))
     }
 
     async fn saved(

@@ -15,6 +15,7 @@ use proto::registry::RegistryAuth;
 use proto::stack::{ShippedFile, StackSpec};
 
 use super::{FakeDial, FakeHost, Script};
+use crate::agents::{Agent, Arch};
 use crate::command::{Fleet, Target};
 use crate::event::Place;
 use crate::link::{Dial, Supply};
@@ -231,6 +232,16 @@ impl Fleet for FakeFleet {
             false => words.iter().filter_map(|word| named(host, word)).collect(),
         };
         Ok(self.hosts.iter().flat_map(|(host, _)| on(host)).collect())
+    }
+
+    fn agent(&self, version: &str, arch: Arch) -> Result<Agent, Fault> {
+        Ok(Agent {
+            path: "/dev/null".into(),
+            sha256: BlobId::from_bytes([9; 32]),
+            size: 1,
+            version: version.to_owned(),
+            arch,
+        })
     }
 
     fn dial(&self, host: &HostName) -> Result<Arc<dyn Dial>, Fault> {

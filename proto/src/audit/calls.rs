@@ -33,6 +33,7 @@ const CALLS: &[(&str, When)] = &[
     ("Revocations", When::Kept),
     ("Renew", When::Called),
     ("Accept", When::Called),
+    ("Upgrade", When::Kept),
 ];
 
 /// When a method is recorded. One that is in no table is refused to everybody, and told of.

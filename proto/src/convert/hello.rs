@@ -41,6 +41,8 @@ pub fn facts_to_wire(facts: HostFacts) -> wire::HelloResponse {
         operator,
         role,
         credentials,
+        build,
+        instance,
     } = facts;
     wire::HelloResponse {
         agent_version,
@@ -57,6 +59,8 @@ pub fn facts_to_wire(facts: HostFacts) -> wire::HelloResponse {
         operator,
         role: role.to_string(),
         credentials: credentials.map(credentials_to_wire),
+        build,
+        instance,
     }
 }
 
@@ -110,6 +114,8 @@ pub fn facts_from_wire(hello: wire::HelloResponse) -> Result<HostFacts, InvalidM
         operator,
         role,
         credentials,
+        build,
+        instance,
     } = hello;
     Ok(HostFacts {
         agent_version,
@@ -128,5 +134,7 @@ pub fn facts_from_wire(hello: wire::HelloResponse) -> Result<HostFacts, InvalidM
         operator,
         role: parse(&role)?,
         credentials: credentials.map(credentials_from_wire),
+        build,
+        instance,
     })
 }

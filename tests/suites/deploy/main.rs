@@ -36,6 +36,7 @@ mod several_hosts;
 mod strangers;
 mod too_much;
 mod tunnels;
+mod upgrading;
 mod values;
 mod verdict;
 mod whole;

@@ -1,0 +1,112 @@
+//! The Upgrade call: a new agent is offered, sent as far as it is missing, verified, and started in place of this one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use proto::convert::{InvalidMessage, blob_from_wire};
+use proto::fault::{Fault, FaultKind};
+use proto::upgrade::NewAgent;
+use proto::wire::v1 as wire;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+use wire::upgrade_request::Body as Asked;
+use wire::upgrade_response::Body as Answer;
+
+use super::{Answers, refuse};
+use crate::audit::Caller;
+use crate::deployer::Deployer;
+use crate::upgrade::{Incoming, Offered, Upgrades};
+
+/// A controller that sends nothing for this long has gone.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// What the call works on.
+pub(super) struct Parts {
+    pub(super) upgrades: Arc<Upgrades>,
+    pub(super) deployer: Arc<Deployer>,
+    pub(super) caller: Caller,
+    pub(super) stop: CancellationToken,
+}
+
+/// Runs the call inside its own answer stream: when the controller goes before the new agent is whole, this one stays.
+pub(super) fn answer(
+    parts: Parts,
+    requests: Streaming<wire::UpgradeRequest>,
+) -> Answers<wire::UpgradeResponse> {
+    // Two answers are all there are.
+    let (answers, received) = mpsc::channel(2);
+    let work = stream::once(async move {
+        let mut call = Call { requests, answers };
+        call.run(parts).await.err().map(refuse)
+    });
+    let failures = work.filter_map(|failure| async { failure.map(Err) });
+    let answers = stream::unfold(received, |mut received| async move {
+        let answer = received.recv().await?;
+        Some((Ok(wire::UpgradeResponse { body: Some(answer) }), received))
+    });
+    stream::select(answers, failures).boxed()
+}
+
+struct Call {
+    requests: Streaming<wire::UpgradeRequest>,
+    answers: mpsc::Sender<Answer>,
+}
+
+impl Call {
+    async fn run(&mut self, parts: Parts) -> Result<(), Fault> {
+        let Asked::Agent(new) = self.next().await? else {
+            return Err(InvalidMessage::missing("the description of an agent").into());
+        };
+        let new = NewAgent::try_from(new)?;
+        let build = new.build();
+        parts.caller.asks(None, &format!("upgrade to {build}"));
+        let mut incoming = match parts.upgrades.offered(new)? {
+            Offered::Running => return self.send(Answer::Running(wire::Running {})).await,
+            Offered::Wanted(incoming) => incoming,
+        };
+        // Before anything is sent for nothing.
+        parts.deployer.idle()?;
+        self.fill(&mut incoming).await?;
+        let whole = incoming.finish().await?;
+        let pause = parts.deployer.pause()?;
+        parts.caller.let_in()?;
+        parts.upgrades.replace_by(&whole)?;
+        // Nothing waits from here on: this agent ends, whether or not the controller still listens.
+        pause.keep();
+        parts.stop.cancel();
+        tracing::info!(build, "a new agent takes the place of this one");
+        self.send(Answer::Starting(wire::Starting {})).await
+    }
+
+    async fn fill(&mut self, incoming: &mut Incoming) -> Result<(), Fault> {
+        let offset = incoming.here();
+        self.send(Answer::Rest(wire::Rest { offset })).await?;
+        while !incoming.is_complete() {
+            let Asked::Chunk(wire::Chunk { blob, offset, data }) = self.next().await? else {
+                return Err(InvalidMessage::missing("the rest of the agent").into());
+            };
+            blob_from_wire(&blob)?;
+            incoming.chunk(offset, &data)?;
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Asked, Fault> {
+        let broken = |what: &str| Fault::new(FaultKind::InvalidRequest, what);
+        let message = tokio::time::timeout(SILENCE, self.requests.message())
+            .await
+            .map_err(|_| broken("the controller stopped sending"))?
+            .map_err(|status: Status| broken(status.message()))?
+            .ok_or_else(|| broken("the controller ended the call early"))?;
+        message
+            .body
+            .ok_or_else(|| InvalidMessage::missing("an upgrade request's body").into())
+    }
+
+    async fn send(&self, answer: Answer) -> Result<(), Fault> {
+        let gone = |_| Fault::new(FaultKind::InvalidRequest, "the controller has gone");
+        self.answers.send(answer).await.map_err(gone)
+    }
+}
