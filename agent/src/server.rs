@@ -35,6 +35,8 @@ use recorded::Recorded;
 
 /// Connections that are through the handshake and wait for tonic; when full, handshakes wait inside their timeout.
 const READY: usize = 64;
+/// Calls on one connection; without a number the library takes as many as are sent, each with its memory.
+const STREAMS: u32 = 256;
 /// After the cut nothing waits on the network any more; a connection that is still there is stuck in a handler.
 const AFTER_CUT: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long calls may go on after a stop was asked for.
     pub grace: Duration,
+    /// How long open streams may outlast the certificate of their operator.
+    pub expired: Duration,
 }
 
 impl Default for Limits {
@@ -61,6 +65,7 @@ impl Default for Limits {
             handshakes_per_address: 128,
             handshake: Duration::from_secs(5),
             grace: Duration::from_secs(10),
+            expired: Duration::from_secs(60),
         }
     }
 }
@@ -119,6 +124,7 @@ pub async fn serve_within<S: Agent>(
     let served = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(STREAMS)
         .serve_with_incoming_shutdown(
             Recorded::new(Guard::new(service, trust), audit),
             connections,

@@ -195,6 +195,16 @@ impl TimeProvider for Ahead {
     }
 }
 
+/// A clock that is moved on by so many days.
+#[derive(Debug, Default)]
+pub(crate) struct Moved(pub(crate) std::sync::atomic::AtomicU64);
+
+impl TimeProvider for Moved {
+    fn current_time(&self) -> Option<UnixTime> {
+        Ahead(self.0.load(std::sync::atomic::Ordering::SeqCst)).current_time()
+    }
+}
+
 /// A client that believes any server: what the server refuses is under test here.
 #[derive(Debug)]
 struct AnyServer(Arc<CryptoProvider>);

@@ -99,7 +99,8 @@ impl Caller {
             return Ok(());
         };
         match refused {
-            None if call.when == When::Kept => Ok(()),
+            None if call.when != When::Called => Ok(()),
+            Some(kind) if call.when == When::Never && kind != FaultKind::Denied => Ok(()),
             None => self.let_in(),
             // Let in before, it says that it could not be begun after all.
             Some(kind) => call.record(&call.subject(), Decision::Refused(kind)),

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,9 @@ impl Acceptor {
         let mut door = Door::new(self.limits.handshakes, self.limits.handshakes_per_address);
         let mut quiet = Quiet::new();
         let mut changes = self.trust.changes();
+        // Nothing tells when a certificate ends; with nobody connected nothing needs to.
+        let mut expired = interval(self.limits.expired);
+        expired.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -81,6 +84,7 @@ impl Acceptor {
                     }
                 }
                 Ok(()) = changes.changed() => self.cut_those_gone(),
+                _ = expired.tick(), if self.links.count() > 0 => self.cut_those_gone(),
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, address)) => {
                         if self.links.count() >= self.limits.connections {

@@ -1,5 +1,5 @@
-//! Sees every call and every answer: changing calls leave their entry here, refused ones too, and each answer carries
-//! the head of the audit record.
+//! Sees every call and every answer: changing calls leave their entry here, refused ones too, and so does whoever calls
+//! what they may not. Each answer carries the head of the audit record.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -30,13 +30,14 @@ impl<S> Recorded<S> {
         Self { inner, audit }
     }
 
-    /// Who asks for a change; `None` for what only reads.
-    fn caller(&self, request: &Request<Body>) -> Option<Caller> {
+    /// Who calls.
+    fn caller(&self, request: &Request<Body>) -> Option<(Caller, When)> {
         let method = request.uri().path().strip_prefix(SERVICE)?;
         let when = audited(method);
         // The guard refuses whoever has no identity; there is nobody to name.
         let peer = request.extensions().get::<Peer>().cloned()?;
-        (when != When::Never).then(|| Caller::new(Arc::clone(&self.audit), peer, method, when))
+        let caller = Caller::new(Arc::clone(&self.audit), peer, method, when);
+        Some((caller, when))
     }
 }
 
@@ -56,7 +57,7 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let caller = self.caller(&request);
         let audit = Arc::clone(&self.audit);
-        if let Some(caller) = &caller {
+        if let Some((caller, When::Called | When::Kept)) = &caller {
             if let Err(fault) = audit.check() {
                 return Box::pin(async move { Ok(with_head(refusal(fault), &audit)) });
             }
@@ -65,7 +66,7 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut answer = answer.await?;
-            if let Some(caller) = caller {
+            if let Some((caller, _)) = caller {
                 let refused = refused(&answer);
                 if let Err(fault) = caller.answered(refused) {
                     tracing::error!(%fault, causes = ?fault.causes, "a call could not be recorded");

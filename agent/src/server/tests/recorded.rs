@@ -407,6 +407,13 @@ async fn who_may_not_is_in_the_record_and_not_in_the_way() {
         (host.last().verb.as_str(), host.last().decision),
         ("Stage", denied)
     );
+    let planned = viewer.plan(PlanRequest::default()).await;
+    assert_eq!(planned.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(
+        (host.last().verb.as_str(), host.last().decision),
+        ("Plan", denied),
+        "what only reads, too"
+    );
     let down = DownRequest {
         deploy: id("3"),
         stack: "opq".to_owned(),
@@ -419,7 +426,7 @@ async fn who_may_not_is_in_the_record_and_not_in_the_way() {
         (last.asked.as_str(), last.decision),
         ("down opq volumes true", denied)
     );
-    assert_eq!(host.calls().len(), 3);
+    assert_eq!(host.calls().len(), 4);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::enroll;
-use crate::testing::{Ahead, host};
+use crate::testing::{Ahead, Moved, host};
 use crate::tls::TrustError;
 
 impl Running {
@@ -95,6 +95,44 @@ async fn an_overdue_list_counts_for_its_grace_and_no_longer() {
     assert!(answers_after(89).await);
     assert!(answers_after(119).await);
     assert!(!answers_after(121).await);
+}
+
+#[tokio::test]
+async fn an_operator_whose_certificate_ends_is_let_go_within_the_bound() {
+    let (fleet, folder) = (TestFleet::new("opq"), tempfile::tempdir().unwrap());
+    fleet.install(folder.path(), &List::default());
+    let clock = Arc::new(Moved::default());
+    let trust = Trust::with_clock(folder.path(), clock.clone()).unwrap();
+    let limits = Limits {
+        expired: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let agent = Running::serving(fleet, folder, Arc::new(trust), limits).await;
+    let short = crate::testing::Leaf {
+        valid: (-1, 10),
+        ..crate::testing::Leaf::default()
+    };
+    let short = agent.fleet.sign(&agent.fleet.operators, &short);
+    let watch = async |identity: &Held| {
+        let mut client = agent.connect(identity).await.unwrap();
+        let events = client.watch(WatchRequest::default()).await;
+        (client, events.unwrap().into_inner())
+    };
+    let (_shorts, mut ending) = watch(&short).await;
+    let (mut longs, mut lasting) = watch(&agent.fleet.operator("viewer")).await;
+    let silent = timeout(Duration::from_millis(300), ending.message()).await;
+    assert!(silent.is_err(), "it is good until its day");
+    clock.0.store(11, Ordering::SeqCst);
+    let ended = timeout(Duration::from_secs(3), ending.message()).await;
+    assert!(ended.expect("the stream ends").is_err());
+    let again = match agent.connect(&short).await {
+        Ok(mut client) => client.hello(HelloRequest::default()).await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!again);
+    longs.hello(HelloRequest::default()).await.unwrap();
+    let silent = timeout(Duration::from_millis(300), lasting.message()).await;
+    assert!(silent.is_err(), "others go on");
 }
 
 #[tokio::test]
