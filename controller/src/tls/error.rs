@@ -261,7 +261,9 @@ fn certificate_hint(fault: impl Fn(FaultKind) -> Fault, host: &HostName, why: &s
         let hint = format!(
             "check the clocks; else on the host: agent enroll --name {host}, then approve it"
         );
-        return fault.hint(hint);
+        return fault.hint(hint).hint(format!(
+            "or over ssh, which keeps all that is there: controller host add {host}"
+        ));
     }
     fault.hint("the machine at this address does not belong to the fleet of this ca.pem")
 }
