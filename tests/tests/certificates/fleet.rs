@@ -288,11 +288,16 @@ impl Agent {
     }
 
     pub(crate) fn start(&mut self) {
+        self.start_with("true");
+    }
+
+    /// Starts it behind a command of a shell, such as `ulimit`.
+    pub(crate) fn start_with(&mut self, before: &str) {
         self.log.lock().unwrap().clear();
-        let mut child = Command::new(program("agent"))
-            .arg("--folder")
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{before}; exec \"$0\" --folder \"$1\" run")])
+            .arg(program("agent"))
             .arg(&self.folder)
-            .arg("run")
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
