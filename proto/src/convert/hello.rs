@@ -138,3 +138,41 @@ pub fn facts_from_wire(hello: wire::HelloResponse) -> Result<HostFacts, InvalidM
         instance,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost::encoding::{WireType, encode_key, encode_varint};
+
+    use super::*;
+
+    /// One field of the wire format: a number, and bytes.
+    fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
+        let mut encoded = Vec::new();
+        encode_key(number, WireType::LengthDelimited, &mut encoded);
+        encode_varint(bytes.len() as u64, &mut encoded);
+        encoded.extend_from_slice(bytes);
+        encoded
+    }
+
+    #[test]
+    fn a_handshake_with_an_agent_one_version_older_or_newer_is_understood() {
+        // What the first agents answered, and nothing that came later.
+        let mut first = field(1, b"0.1.0");
+        first.extend([2 << 3, 1, 3 << 3, 1]);
+        for (number, text) in [(4, "emilia"), (5, "linux"), (6, "amd64")] {
+            first.extend(field(number, text.as_bytes()));
+        }
+        first.extend(field(12, b"ana"));
+        first.extend(field(13, b"admin"));
+        let older = wire::HelloResponse::decode(first.as_slice()).unwrap();
+        let older = facts_from_wire(older).unwrap();
+        assert_eq!((older.build.as_str(), older.instance.as_str()), ("", ""));
+        assert!(older.credentials.is_none());
+        // One that tells more than we know.
+        let mut newer = first;
+        newer.extend(field(900, b"what nobody has heard of"));
+        let newer = wire::HelloResponse::decode(newer.as_slice()).unwrap();
+        assert_eq!(facts_from_wire(newer).unwrap(), older);
+    }
+}
