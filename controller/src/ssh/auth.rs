@@ -11,7 +11,7 @@ mod keyring;
 mod typed;
 
 use super::Ask;
-use super::client::Client;
+use super::client::{Client, Life};
 use super::config::Settings;
 use super::deadline::Deadline;
 use super::error::SshError;
@@ -49,6 +49,7 @@ pub(super) struct Entrance<'a> {
     pub(super) passwords: bool,
     pub(super) ask: Arc<dyn Ask>,
     pub(super) deadline: Arc<Deadline>,
+    pub(super) life: Arc<Life>,
     /// What was tried and what came of it.
     tried: Vec<String>,
     offered: Vec<MethodKind>,
@@ -62,8 +63,10 @@ impl<'a> Entrance<'a> {
         passwords: bool,
         ask: Arc<dyn Ask>,
         deadline: Arc<Deadline>,
+        life: Arc<Life>,
     ) -> Self {
         Self {
+            life,
             handle,
             settings,
             host,
@@ -203,7 +206,7 @@ impl<'a> Entrance<'a> {
 
     /// How to sign with an RSA key: never with SHA-1.
     async fn hash(
-        &self,
+        &mut self,
         key: &PublicKey,
     ) -> Result<Result<Option<HashAlg>, &'static str>, SshError> {
         if !key.algorithm().is_rsa() {
@@ -213,7 +216,7 @@ impl<'a> Entrance<'a> {
             Ok(Some(None)) => Ok(Err("the host takes RSA with SHA-1 alone")),
             Ok(Some(hash)) => Ok(Ok(hash)),
             Ok(None) => Ok(Ok(Some(HashAlg::Sha512))),
-            Err(_) => Err(self.denied()),
+            Err(_) => Err(self.ended()),
         }
     }
 
@@ -228,7 +231,7 @@ impl<'a> Entrance<'a> {
                 self.tried.push(format!("{label}: {why}"));
                 Ok(Outcome::Out)
             }
-            Err(Unsigned::Gone) => Err(self.denied()),
+            Err(Unsigned::Gone) => Err(self.ended()),
         }
     }
 
@@ -238,11 +241,15 @@ impl<'a> Entrance<'a> {
         label: Option<&str>,
     ) -> Result<Outcome, SshError> {
         match result {
-            Ok(AuthResult::Success) => return Ok(Outcome::In),
+            Ok(AuthResult::Success) => Ok(Outcome::In),
             Ok(AuthResult::Failure {
                 remaining_methods,
                 partial_success,
             }) => {
+                // An end of the connection looks like a refusal of everything.
+                if self.handle.is_closed() {
+                    return Err(self.ended());
+                }
                 let what = if partial_success {
                     "is right but not enough"
                 } else {
@@ -250,15 +257,25 @@ impl<'a> Entrance<'a> {
                 };
                 self.tried
                     .extend(label.map(|label| format!("{label} {what}")));
-                // An end of the connection looks like a refusal of everything.
-                if !remaining_methods.is_empty() {
-                    self.offered = remaining_methods.to_vec();
-                    return Ok(Outcome::Out);
-                }
+                self.offered = remaining_methods.to_vec();
+                Ok(Outcome::Out)
             }
-            Err(_) => {}
+            Err(_) => Err(self.ended()),
         }
-        Err(self.denied())
+    }
+
+    /// The connection has ended: the host has had enough, or it is merely lost, and the next one may do.
+    fn ended(&mut self) -> SshError {
+        match self.life.last_words() {
+            Some(words) => {
+                self.tried.push(words);
+                self.denied()
+            }
+            None => SshError::Lost {
+                host: self.host.to_owned(),
+                why: self.life.end(),
+            },
+        }
     }
 
     fn denied(&self) -> SshError {

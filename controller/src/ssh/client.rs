@@ -34,6 +34,8 @@ pub(super) struct Life(Mutex<Told>);
 #[derive(Default)]
 struct Told {
     end: Option<String>,
+    /// The host ended it, and said why.
+    by_host: bool,
     notes: Vec<String>,
 }
 
@@ -46,6 +48,12 @@ impl Life {
     pub(super) fn end(&self) -> String {
         let end = self.lock().end.clone();
         end.unwrap_or_else(|| "the host closed the connection".to_owned())
+    }
+
+    /// What the host said when it ended the session, if it did.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let told = self.lock();
+        told.end.clone().filter(|_| told.by_host)
     }
 
     /// What went wrong beside it, and did not stop it.
@@ -96,6 +104,7 @@ impl Handler for Client {
     async fn disconnected(&mut self, reason: DisconnectReason<Stop>) -> Result<(), Stop> {
         let (end, result) = match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
+                self.life.lock().by_host = true;
                 (format!("the host says: {}", info.message), Ok(()))
             }
             DisconnectReason::Error(Stop::Library(russh::Error::KeepaliveTimeout)) => {

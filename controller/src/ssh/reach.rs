@@ -60,7 +60,7 @@ pub(super) fn reach(
         let (stream, jump) = stream(&settings, &host, through, &way).await?;
         let limit = settings.connect_timeout.unwrap_or(HANDSHAKE);
         let (mut handle, life) = greet(stream, judge, &way.options, limit).await?;
-        enter(&mut handle, &settings, &host, &way).await?;
+        enter(&mut handle, &settings, &life, &host, &way).await?;
         let mut notes = jump
             .as_ref()
             .map(|jump| jump.notes().to_vec())
@@ -176,12 +176,15 @@ fn why(stop: Stop, host: String) -> SshError {
 async fn enter(
     handle: &mut Handle<Client>,
     settings: &Settings,
+    life: &Arc<Life>,
     host: &str,
     way: &Way,
 ) -> Result<(), SshError> {
     let deadline = Deadline::new(ENTER);
     let (ask, stands) = (Arc::clone(&way.ask), Arc::clone(&deadline));
-    let entrance = Entrance::new(handle, settings, host, way.options.passwords, ask, stands);
+    let passwords = way.options.passwords;
+    let life = Arc::clone(life);
+    let entrance = Entrance::new(handle, settings, host, passwords, ask, stands, life);
     tokio::select! {
         entered = entrance.enter() => entered,
         () = deadline.passed() => Err(SshError::Silent {

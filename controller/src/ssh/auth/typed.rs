@@ -64,7 +64,8 @@ impl Entrance<'_> {
             let prompts = match answer {
                 Ok(Answer::Success) => return Ok((Outcome::In, asked)),
                 Ok(Answer::InfoRequest { prompts, .. }) if prompts.len() <= PROMPTS => prompts,
-                Ok(Answer::InfoRequest { .. }) | Err(_) => return Err(self.denied()),
+                Ok(Answer::InfoRequest { .. }) => return Err(self.denied()),
+                Err(_) => return Err(self.ended()),
                 Ok(Answer::Failure {
                     remaining_methods,
                     partial_success,
