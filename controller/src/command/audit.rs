@@ -8,7 +8,7 @@ use proto::fault::Fault;
 use proto::id::{HostName, StackName};
 
 use super::prepare::Links;
-use super::{Context, Ended, now_millis, some_place, tell, whole_stacks};
+use super::{Context, Ended, Target, now_millis, some_place, tell, whole_stacks};
 use crate::cli::{AuditArgs, Output};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -60,26 +60,29 @@ pub(super) async fn run(args: AuditArgs, context: &Context) -> Result<Exit, Ende
 
 /// Each host that something was named of. A word that names a whole host shows what is about no stack, too.
 async fn hosts(args: &AuditArgs, context: &Context) -> Result<BTreeMap<HostName, Filter>, Ended> {
-    let targets = context.targets(&args.targets).await?;
+    let named = context.by_host(&args.targets).await?;
+    let targets: Vec<Target> = named
+        .iter()
+        .flat_map(|(_, targets)| targets.clone())
+        .collect();
     whole_stacks(&targets, "audit")?;
-    some_place(&targets, &args.targets)?;
     let whole = |word: &&String| !word.contains('/') && !word.starts_with("stack:");
     let whole: Vec<String> = args.targets.iter().filter(whole).cloned().collect();
     let adds = whole.iter().any(|word| !word.starts_with('!'));
     let whole = if adds {
-        context.targets(&whole).await?
+        context.by_host(&whole).await?
     } else {
         Vec::new()
     };
-    let whole: BTreeSet<_> = whole.into_iter().map(|target| target.place.host).collect();
-    let mut hosts = BTreeMap::<HostName, Filter>::new();
-    for target in targets {
-        let all = whole.contains(&target.place.host);
-        let filter = hosts.entry(target.place.host);
-        let filter = filter.or_insert_with(|| (!all).then(BTreeSet::new));
-        filter.iter_mut().for_each(|stacks| {
-            stacks.insert(target.place.stack.clone());
-        });
+    let whole: BTreeSet<_> = whole.into_iter().map(|(host, _)| host).collect();
+    let filtered = |(host, targets): (HostName, Vec<Target>)| {
+        let stacks = targets.into_iter().map(|target| target.place.stack);
+        let filter = (!whole.contains(&host)).then(|| stacks.collect());
+        (host, filter)
+    };
+    let hosts: BTreeMap<HostName, Filter> = named.into_iter().map(filtered).collect();
+    if hosts.is_empty() {
+        some_place(&targets, &args.targets)?;
     }
     Ok(hosts)
 }

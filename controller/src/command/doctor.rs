@@ -115,7 +115,7 @@ fn versions(host: &HostName, agent: &str) -> Option<Finding> {
         stack: None,
         what: "controller and agent are of different versions".to_owned(),
         why: format!("controller {VERSION}, agent {agent}"),
-        mend: format!("install agent {VERSION} on {host}, or controller {agent} here"),
+        mend: format!("controller host upgrade {host}, or install controller {agent} here"),
     })
 }
 

@@ -55,7 +55,7 @@ async fn what_is_wrong_is_shown_with_why_and_what_mends_it() {
         do   timedatectl set-ntp true, here or on emilia
     ✗ emilia  controller and agent are of different versions
         why  controller 0.1.0, agent 0.9.0
-        do   install agent 0.1.0 on emilia, or controller 0.9.0 here
+        do   controller host upgrade emilia, or install controller 0.9.0 here
     ");
 }
 
