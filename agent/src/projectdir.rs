@@ -1,7 +1,7 @@
 //! The project directory: shipped files replaced one by one and atomically, never through a symbolic link.
 //!
 //! Containers may write into bound folders, so a path inside the directory is hostile: every step down is taken
-//! by [`walk`], which follows no link.
+//! by `walk`, which follows no link.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -29,6 +29,7 @@ use crate::peer::Peer;
 use crate::tls::Trust;
 use crate::upgrade::Upgrades;
 
+mod dialogue;
 mod ending;
 mod renewal;
 mod saved;

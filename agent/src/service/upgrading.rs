@@ -1,26 +1,21 @@
 //! The Upgrade call: a new agent is offered, sent as far as it is missing, verified, and started in place of this one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use proto::convert::{InvalidMessage, blob_from_wire};
-use proto::fault::{Fault, FaultKind};
+use proto::fault::Fault;
 use proto::upgrade::NewAgent;
 use proto::wire::v1 as wire;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::Streaming;
 use wire::upgrade_request::Body as Asked;
 use wire::upgrade_response::Body as Answer;
 
-use super::{Answers, refuse};
+use super::Answers;
+use super::dialogue::{self, Dialogue};
 use crate::audit::Caller;
 use crate::deployer::Deployer;
 use crate::upgrade::{Incoming, Offered, Upgrades};
-
-/// A controller that sends nothing for this long has gone.
-const SILENCE: Duration = Duration::from_secs(60);
 
 /// What the call works on.
 pub(super) struct Parts {
@@ -30,28 +25,19 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
 }
 
-/// Runs the call inside its own answer stream: when the controller goes before the new agent is whole, this one stays.
+/// Runs the call: when the controller goes before the new agent is whole, this one stays.
 pub(super) fn answer(
     parts: Parts,
     requests: Streaming<wire::UpgradeRequest>,
 ) -> Answers<wire::UpgradeResponse> {
-    // Two answers are all there are.
-    let (answers, received) = mpsc::channel(2);
-    let work = stream::once(async move {
-        let mut call = Call { requests, answers };
-        call.run(parts).await.err().map(refuse)
-    });
-    let failures = work.filter_map(|failure| async { failure.map(Err) });
-    let answers = stream::unfold(received, |mut received| async move {
-        let answer = received.recv().await?;
-        Some((Ok(wire::UpgradeResponse { body: Some(answer) }), received))
-    });
-    stream::select(answers, failures).boxed()
+    let wrap = |answer| wire::UpgradeResponse { body: Some(answer) };
+    dialogue::answer(requests, wrap, async move |dialogue| {
+        Call { dialogue }.run(parts).await
+    })
 }
 
 struct Call {
-    requests: Streaming<wire::UpgradeRequest>,
-    answers: mpsc::Sender<Answer>,
+    dialogue: Dialogue<wire::UpgradeRequest, Answer>,
 }
 
 impl Call {
@@ -63,7 +49,7 @@ impl Call {
         let build = new.build();
         parts.caller.asks(None, &format!("upgrade to {build}"));
         let mut incoming = match parts.upgrades.offered(new)? {
-            Offered::Running => return self.send(Answer::Running(wire::Running {})).await,
+            Offered::Running => return self.dialogue.send(Answer::Running(wire::Running {})).await,
             Offered::Wanted(incoming) => incoming,
         };
         // Before anything is sent for nothing.
@@ -77,12 +63,16 @@ impl Call {
         pause.keep();
         parts.stop.cancel();
         tracing::info!(build, "a new agent takes the place of this one");
-        self.send(Answer::Starting(wire::Starting {})).await
+        self.dialogue
+            .send(Answer::Starting(wire::Starting {}))
+            .await
     }
 
     async fn fill(&mut self, incoming: &mut Incoming) -> Result<(), Fault> {
         let offset = incoming.here();
-        self.send(Answer::Rest(wire::Rest { offset })).await?;
+        self.dialogue
+            .send(Answer::Rest(wire::Rest { offset }))
+            .await?;
         while !incoming.is_complete() {
             let Asked::Chunk(wire::Chunk { blob, offset, data }) = self.next().await? else {
                 return Err(InvalidMessage::missing("the rest of the agent").into());
@@ -94,19 +84,9 @@ impl Call {
     }
 
     async fn next(&mut self) -> Result<Asked, Fault> {
-        let broken = |what: &str| Fault::new(FaultKind::InvalidRequest, what);
-        let message = tokio::time::timeout(SILENCE, self.requests.message())
-            .await
-            .map_err(|_| broken("the controller stopped sending"))?
-            .map_err(|status: Status| broken(status.message()))?
-            .ok_or_else(|| broken("the controller ended the call early"))?;
+        let message = self.dialogue.next().await?;
         message
             .body
             .ok_or_else(|| InvalidMessage::missing("an upgrade request's body").into())
-    }
-
-    async fn send(&self, answer: Answer) -> Result<(), Fault> {
-        let gone = |_| Fault::new(FaultKind::InvalidRequest, "the controller has gone");
-        self.answers.send(answer).await.map_err(gone)
     }
 }
