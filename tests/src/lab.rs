@@ -21,6 +21,7 @@ mod http;
 mod image;
 mod layer;
 mod machine;
+mod made;
 mod namespace;
 mod net;
 mod process;

@@ -2,19 +2,18 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::base;
 use super::command::Cmd;
 use super::error::{During, Result};
-use super::run::{cache, lock};
+use super::made::made;
+use super::run::cache;
 use super::wait::until;
 
 /// Counted up when `machine.sh` changes.
 const NAME: &str = "machine-1";
-/// In a mount namespace of its own: whatever happens, it leaves no mount behind.
 const MAKE: &str = include_str!("machine.sh");
 /// A slow mirror is not a hang.
 const MAKING: Duration = Duration::from_secs(1200);
@@ -35,7 +34,7 @@ impl Machine {
     /// # Errors
     /// When the disk cannot be made, or it does not come up.
     pub fn start() -> Result<Self> {
-        let folder = ensure()?;
+        let folder = made(NAME, MAKE, MAKING)?;
         let (ssh, agent) = (free_port()?, free_port()?);
         let network = format!(
             "user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{ssh}-:22,hostfwd=tcp:127.0.0.1:{agent}-:7433"
@@ -181,39 +180,4 @@ fn free_port() -> Result<u16> {
         .local_addr()
         .during(|| "finding a port".to_owned())?;
     Ok(address.port())
-}
-
-fn ensure() -> Result<PathBuf> {
-    let folder = cache().join(NAME);
-    if folder.exists() {
-        return Ok(folder);
-    }
-    base::ensure()?;
-    let _turn = lock(&cache().join("machine.lock"))?;
-    if folder.exists() {
-        return Ok(folder);
-    }
-    let part = cache().join(format!("{NAME}.part"));
-    // What an interrupted attempt left.
-    let _none = fs::remove_dir_all(&part);
-    fs::create_dir(&part).during(|| format!("making {}", part.display()))?;
-    make(&base::folder(), &part)?;
-    fs::rename(&part, &folder).during(|| "keeping the machine's disk".to_owned())?;
-    Ok(folder)
-}
-
-fn make(base: &Path, part: &Path) -> Result<()> {
-    let words = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "bash",
-        "-c",
-        MAKE,
-        "make",
-    ];
-    let words = words.iter().map(Path::new).chain([base, part]);
-    let cmd = Cmd::new(words).deadline(MAKING);
-    cmd.run(cmd.prepare(&[]))?.ok().map(drop)
 }

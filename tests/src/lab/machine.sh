@@ -1,17 +1,6 @@
 # Makes the disk of a whole machine out of the base: systemd, a kernel of its own, and a start that needs no modules
 # but the disk's. Kept in FOLDER: disk.img, vmlinuz, initrd.img, key, key.pub.
-# usage, as root in a mount namespace of its own: bash -c "$(cat machine.sh)" make BASE FOLDER
-set -euo pipefail
-export LC_ALL=C
-base=$1 out=$2
-tree=$out/tree
-mkdir -p "$out/upper" "$out/work" "$tree"
-mount -t overlay overlay -o "lowerdir=$base,upperdir=$out/upper,workdir=$out/work" "$tree"
-mount -t proc proc "$tree/proc"
-cp /etc/resolv.conf "$tree/etc/resolv.conf"
-
-inside() { chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
-
+# Runs after tree.sh.
 printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d" # nothing starts here
 chmod +x "$tree/usr/sbin/policy-rc.d"
 inside apt-get -q -o Acquire::Retries=3 update

@@ -1,19 +1,15 @@
 //! Real programs for images, taken out of Debian's packages once per machine: PostgreSQL, Redis, HAProxy, OpenSSL.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::base;
-use super::command::Cmd;
 use super::error::{During, LabError, Result};
 use super::layer::Layer;
-use super::run::{cache, lock};
+use super::made::made;
 
 /// Counted up when `make.sh` changes, so that old layers are not taken for the new ones.
 const NAME: &str = "programs-1";
 
-/// In a mount namespace of its own: whatever happens, it leaves no mount behind.
 const MAKE: &str = include_str!("programs/make.sh");
 
 /// A slow mirror is not a hang.
@@ -49,7 +45,7 @@ impl Program {
 
     /// The program, the libraries it needs, and a shell.
     pub(super) fn layer(self) -> Result<Layer> {
-        let folder = ensure()?;
+        let folder = made(NAME, MAKE, DEADLINE)?;
         let read = |end: &str| {
             let file = folder.join(format!("{}.{end}", self.name()));
             fs::read(&file).during(|| format!("reading {}", file.display()))
@@ -69,37 +65,4 @@ impl Program {
             ))),
         }
     }
-}
-
-/// Where the layers are; makes them if they are missing, and whoever comes meanwhile waits.
-fn ensure() -> Result<PathBuf> {
-    let folder = cache().join(NAME);
-    if folder.exists() {
-        return Ok(folder);
-    }
-    base::ensure()?;
-    let _turn = lock(&cache().join("programs.lock"))?;
-    if folder.exists() {
-        return Ok(folder);
-    }
-    let part = cache().join(format!("{NAME}.part"));
-    // What an interrupted attempt left.
-    let _none = fs::remove_dir_all(&part);
-    fs::create_dir(&part).during(|| format!("making {}", part.display()))?;
-    let (tree, out) = (base::folder(), part.clone());
-    let words = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "bash",
-        "-c",
-        MAKE,
-        "make",
-    ];
-    let words = words.into_iter().map(PathBuf::from).chain([tree, out]);
-    let cmd = Cmd::new(words).deadline(DEADLINE);
-    cmd.run(cmd.prepare(&[]))?.ok()?;
-    fs::rename(&part, &folder).during(|| "keeping the programs".to_owned())?;
-    Ok(folder)
 }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
+pub(crate) use tests::command::{Ended, program};
 use tests::lab::{Cmd, Host, Image, Lab, Process, Registry, until};
 
 const PASSPHRASE: &str = "a passphrase for tests only";
@@ -27,18 +28,6 @@ pub(crate) fn world() -> Option<&'static World> {
     static WORLD: OnceLock<Option<World>> = OnceLock::new();
     // Never dropped: the lab's watchdog clears up when this process ends.
     WORLD.get_or_init(World::make).as_ref()
-}
-
-/// A binary of the workspace, beside the test's own.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let path = here.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(
-        path.is_file(),
-        "{} is missing: cargo build --workspace --bins",
-        path.display()
-    );
-    path
 }
 
 /// Writes a file that only its owner may read.
@@ -299,34 +288,6 @@ impl Drop for Case<'_> {
     }
 }
 
-/// How a run of the controller ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Ended {
-    /// What it printed, when it succeeded.
-    #[track_caller]
-    pub(crate) fn done(self) -> String {
-        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
-        self.out
-    }
-
-    /// What it said, when it failed with `code` and said every one of `words`.
-    #[track_caller]
-    pub(crate) fn failed(self, code: i32, words: &[&str]) -> String {
-        let said = format!("{}\n{}", self.out, self.err);
-        assert_eq!(self.code, code, "{said}");
-        for word in words {
-            assert!(said.contains(word), "{word:?} is not in:\n{said}");
-        }
-        said
-    }
-}
-
 /// The controller with an environment of its own.
 pub(crate) fn command(folder: &Path, home: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program("controller"));
@@ -349,11 +310,7 @@ pub(crate) fn controller(
         .envs(env.iter().copied())
         .output()
         .unwrap();
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Ended::from(output)
 }
 
 /// Waits for a predicate, 30 s at most.

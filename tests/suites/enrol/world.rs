@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+pub(crate) use tests::command::Ended;
+use tests::command::program;
 use tests::lab::{Host, Lab, Machine, until};
 
 const PASSPHRASE: &str = "a passphrase for tests only";
@@ -24,14 +26,6 @@ pub(crate) fn world() -> Option<&'static World> {
     static WORLD: OnceLock<Option<World>> = OnceLock::new();
     // Never dropped: the lab's watchdog clears up when this process ends.
     WORLD.get_or_init(World::make).as_ref()
-}
-
-fn program(name: &str) -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let path = here.parent().and_then(Path::parent).unwrap().join(name);
-    let missing = "is missing: cargo build --workspace --bins";
-    assert!(path.is_file(), "{} {missing}", path.display());
-    path
 }
 
 fn private_file(path: &Path, text: &str) {
@@ -151,11 +145,7 @@ impl Desk<'_> {
     pub(crate) fn run(&self, words: &[&str], env: &[(&str, &str)]) -> Ended {
         let mut command = self.command(words);
         let output = command.envs(env.iter().copied()).output().unwrap();
-        Ended {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ended::from(output)
     }
 
     /// The words of `host add` for a server, logged in as `user`, with its key told.
@@ -199,34 +189,6 @@ impl Desk<'_> {
 
     pub(crate) fn fleet_file(&self) -> String {
         fs::read_to_string(self.folder.join("fleet.toml")).unwrap()
-    }
-}
-
-/// How a run of the controller ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Ended {
-    /// What it printed, when it succeeded.
-    #[track_caller]
-    pub(crate) fn done(self) -> String {
-        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
-        self.out
-    }
-
-    /// What it said, when it failed with `code` and said every one of `words`.
-    #[track_caller]
-    pub(crate) fn failed(self, code: i32, words: &[&str]) -> String {
-        let said = format!("{}\n{}", self.out, self.err);
-        assert_eq!(self.code, code, "{said}");
-        for word in words {
-            assert!(said.contains(word), "{word:?} is not in:\n{said}");
-        }
-        said
     }
 }
 

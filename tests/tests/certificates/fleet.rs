@@ -20,6 +20,7 @@ use controller::pki::{Authorities, FleetCa, Request};
 use controller::tls::{self, HostClient};
 use proto::fault::Fault;
 use tempfile::TempDir;
+use tests::command::program;
 use tests::lab::until;
 
 const PASSPHRASE: &str = "a passphrase for tests only";
@@ -51,16 +52,6 @@ impl Ended {
         }
         self.said
     }
-}
-
-fn program(name: &str) -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let path = here.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(
-        path.is_file(),
-        "{name} is missing: cargo build --workspace --bins"
-    );
-    path
 }
 
 fn secret_file(path: &Path, text: &str) {

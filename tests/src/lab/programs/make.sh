@@ -1,17 +1,6 @@
 # Takes real programs out of Debian's packages and packs each, with the libraries it needs and a busybox, as one layer.
 # Nothing is installed: packages are only unpacked, over the base and out of everyone's sight.
-# usage, as root in a mount namespace of its own: bash -c "$(cat make.sh)" make BASE FOLDER
-set -euo pipefail
-export LC_ALL=C
-base=$1 out=$2
-tree=$out/tree
-mkdir -p "$out/upper" "$out/work" "$tree"
-mount -t overlay overlay -o "lowerdir=$base,upperdir=$out/upper,workdir=$out/work" "$tree"
-mount -t proc proc "$tree/proc"
-cp /etc/resolv.conf "$tree/etc/resolv.conf"
-
-inside() { chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
-
+# Runs after tree.sh.
 inside apt-get -q -o Acquire::Retries=3 update
 inside apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends --download-only \
   haproxy openssl postgresql redis-server redis-tools

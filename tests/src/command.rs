@@ -1,0 +1,66 @@
+//! Programs of the workspace, run to their end.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+/// A binary of the workspace, beside the test's own.
+///
+/// # Panics
+/// When it has not been built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap_or_default();
+    let folder = here.parent().and_then(Path::parent);
+    let path = folder.unwrap_or(Path::new("")).join(name);
+    let missing = "is missing: cargo build --workspace --bins";
+    assert!(path.is_file(), "{} {missing}", path.display());
+    path
+}
+
+/// How a run of a program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; -1 after a signal.
+    pub code: i32,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+}
+
+impl Ended {
+    /// What it printed, when it succeeded.
+    ///
+    /// # Panics
+    /// When it did not, with all it said.
+    #[track_caller]
+    pub fn done(self) -> String {
+        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
+        self.out
+    }
+
+    /// What it said, when it ended with `code` and said every one of `words`.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[track_caller]
+    pub fn failed(self, code: i32, words: &[&str]) -> String {
+        let said = format!("{}\n{}", self.out, self.err);
+        assert_eq!(self.code, code, "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word:?} is not in:\n{said}");
+        }
+        said
+    }
+}
