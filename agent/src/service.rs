@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
+use proto::check::Finding;
 use proto::convert::{InvalidMessage, facts_to_wire, fault_to_status, scope_from_wire};
 use proto::fault::{Fault, FaultKind};
 use proto::hello::{Credentials, HostFacts, PROTOCOL, ProtocolRange, negotiate};
@@ -344,6 +345,13 @@ impl Agent for AgentService {
             .iter()
             .filter_map(|(whose, expires)| ending(whose, *expires, now));
         checkup.findings.extend(ending);
+        let gone_back = self.upgrades.gone_back();
+        checkup.findings.extend(gone_back.map(|build| Finding {
+            stack: None,
+            what: format!("agent {build} was tried and could not be worked with"),
+            why: "the one before it is back".to_owned(),
+            mend: format!("controller host upgrade {}", self.host),
+        }));
         Ok(Response::new(checkup.into()))
     }
 

@@ -87,6 +87,13 @@ impl Upgrades {
         &self.instance
     }
 
+    /// The new agent that was tried last and that no controller has worked with, if this one had to come back for it.
+    #[must_use]
+    pub fn gone_back(&self) -> Option<String> {
+        let name = self.place.as_ref()?.failed()?;
+        Some(name.strip_prefix("agent-").unwrap_or(&name).to_owned())
+    }
+
     /// A controller has understood this agent's handshake and goes on: a new agent has proved itself.
     pub fn worked_with(&self) {
         let mut trial = self.trial.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,6 +47,12 @@ impl Place {
         Ok(self.path(&mine))
     }
 
+    /// The agent whose tries are used up.
+    pub(super) fn failed(&self) -> Option<String> {
+        let agent = fs::read_link(self.path("failed")).ok()?;
+        Some(agent.to_string_lossy().into_owned())
+    }
+
     /// Gives an agent of this folder its tries.
     pub(super) fn put_next(&self, name: &str) -> io::Result<()> {
         for other in self.names()? {

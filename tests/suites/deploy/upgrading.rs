@@ -202,6 +202,9 @@ fn bad_agents_go_back_by_themselves_or_are_not_even_started() {
         said.failed(3, &words.each_ref().map(String::as_str));
         drop(turn);
         server.runs(&good);
+        let tried = format!("agent {} was tried", build(version, &bad));
+        let doctor = server.case.controller(&["doctor", "worse"]);
+        doctor.failed(1, &[&tried, "controller host upgrade worse"]);
     }
     let mut foreign = agent("");
     foreign[18] ^= 1;
