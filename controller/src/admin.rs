@@ -94,7 +94,7 @@ impl Place<'_> {
             report.authorities.display()
         ));
         say(format!("your certificate ends on {}", date(report.expires)));
-        say("next, on a server: agent enroll --name NAME > NAME.request".to_owned());
+        say("next, for each server: controller host add NAME --ssh USER@HOST".to_owned());
         Ok(())
     }
 

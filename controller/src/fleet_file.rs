@@ -1,6 +1,8 @@
 //! Writes into a person's `fleet.toml` without losing a comment: the first version, and one host at a time.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{FleetName, HostName, StackName};
@@ -122,11 +124,37 @@ pub fn check_host(path: &Path, host: &HostEntry) -> Result<(), FleetFileError> {
 /// # Errors
 /// When the file is not TOML, or has that host with other settings.
 pub fn add_host(path: &Path, host: &HostEntry) -> Result<bool, FleetFileError> {
+    let _turn = turn(path)?;
     let Some(document) = added(path, host)? else {
         return Ok(false);
     };
     private::write(path, &document.to_string())?;
     Ok(true)
+}
+
+/// Two that add a host at one moment do it one after the other: each reads the whole file and writes it anew. The folder
+/// is locked, for the file is replaced.
+fn turn(path: &Path) -> Result<File, FleetFileError> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_millis(20);
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let failed = |source| FileError::Io {
+        verb: "lock",
+        path: folder.to_owned(),
+        source,
+    };
+    let file = File::open(folder).map_err(failed)?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(PAUSE),
+            Err(error) => return Err(failed(error.into()).into()),
+        }
+    }
 }
 
 /// The file with the host; `None` when it is there.
@@ -282,5 +310,22 @@ mod tests {
             fault.output.iter().any(|line| line.contains("line 1")),
             "{fault:?}"
         );
+    }
+
+    #[test]
+    fn hosts_that_are_added_at_one_moment_are_all_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleet.toml");
+        create_if_missing(&path, &"opq".parse().unwrap()).unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = &path;
+                scope.spawn(move || add_host(path, &host(&format!("host{number}"))).unwrap());
+            }
+        });
+        let text = private::read(&path).unwrap();
+        for number in 0..8 {
+            assert!(text.contains(&format!("[hosts.host{number}]")), "{text}");
+        }
     }
 }

@@ -90,6 +90,9 @@ pub enum TargetError {
     /// A service taken out of a stack that is taken whole.
     #[error("service `{2}` cannot be left out: {0}/{1} is selected as a whole")]
     PartOfWhole(HostName, StackName, ServiceName),
+    /// The fleet has nothing that could be named.
+    #[error("the fleet has no host yet")]
+    NoHosts,
     /// Nothing named, or nothing left.
     #[error("{0}")]
     Empty(&'static str),
@@ -103,6 +106,7 @@ impl From<TargetError> for Fault {
             TargetError::PartOfWhole(host, stack, _) => Some(format!(
                 "name the services you want instead: {host}/{stack}/SERVICE"
             )),
+            TargetError::NoHosts => Some("controller host add NAME --ssh USER@HOST".to_owned()),
             TargetError::Empty(_) => Some("`all` names every stack of every host".to_owned()),
             TargetError::Shape(_) | TargetError::Name(_) | TargetError::Label(_) => None,
         };
@@ -179,6 +183,9 @@ pub fn by_host<T: AsRef<str>>(
     targets: &[T],
 ) -> Result<Vec<(HostName, Vec<Selection>)>, TargetError> {
     let targets = parse(targets)?;
+    if fleet.hosts.is_empty() {
+        return Err(TargetError::NoHosts);
+    }
     let mut selections = selected(fleet, &targets)?;
     let named = |host: &Host, exclude: bool| {
         let mut targets = targets.iter().filter(|target| target.exclude == exclude);
