@@ -46,6 +46,7 @@ pub mod private;
 pub mod process;
 pub mod programs;
 pub mod render;
+mod route;
 pub mod shelf;
 pub mod shell;
 pub mod ssh;

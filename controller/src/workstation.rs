@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -26,17 +25,18 @@ use crate::fleet::Transport;
 use crate::heads::Heads;
 use crate::home::Home;
 use crate::identity::{OperatorIdentity, load_operator, read_ca};
-use crate::link::{BoxedIo, Dial, Supply, Upkeep};
+use crate::link::{Dial, Supply};
 use crate::pki::FleetCa;
 use crate::programs::{Confirmed, Programs, Wanted};
+use crate::route::{HostDial, Route};
 use crate::shelf::Shelf;
 use crate::shell::Shell;
 use crate::stack::{Outside, commands};
 use crate::start::{Admin, Parts};
 use crate::target::{self, Selection};
 use crate::terminal::Terminal;
-use crate::tls::{self, HostClient};
-use crate::tunnels::{Tunnels, Way};
+use crate::tls::HostClient;
+use crate::tunnels::Tunnels;
 use crate::upkeep::Keeper;
 use crate::{admin, checkup, clock, docker_auth, fleet, ssh};
 
@@ -210,21 +210,18 @@ impl Fleet for LocalFleet {
         let path = self.home.audit_head(&ca.fingerprint(), host);
         let keeper = Arc::clone(keeper);
         let heads = Arc::new(Heads::load(&path, host, &self.terminal));
-        match (entry.transport, &entry.ssh) {
-            (Transport::Ssh, Some(target)) => Ok(Arc::new(Through {
-                tunnels: self.tunnels.to(target),
-                port: entry.address.port,
-                client,
-                heads,
-                keeper,
-            })),
-            _ => Ok(Arc::new(Direct {
-                address: entry.address.to_string(),
-                client,
-                heads,
-                keeper,
-            })),
-        }
+        let route = match (entry.transport, &entry.ssh) {
+            (Transport::Ssh, Some(target)) => {
+                Route::Tunnel(self.tunnels.to(target), entry.address.port)
+            }
+            _ => Route::Direct(entry.address.to_string()),
+        };
+        Ok(Arc::new(HostDial {
+            route,
+            client,
+            heads,
+            keeper,
+        }))
     }
 
     fn run_commands<'a>(
@@ -310,73 +307,6 @@ fn unknown(host: &HostName) -> Fault {
         FaultKind::UnknownName,
         format!("there is no host {host} in the fleet"),
     )
-}
-
-/// A TLS connection straight to the agent's port.
-struct Direct {
-    address: String,
-    client: HostClient,
-    heads: Arc<Heads>,
-    keeper: Arc<Keeper>,
-}
-
-impl Dial for Direct {
-    fn dial(&self) -> BoxFuture<'_, Result<BoxedIo, Fault>> {
-        async {
-            let stream = tls::connect(&self.address, &self.client).await?;
-            Ok(Box::new(stream) as BoxedIo)
-        }
-        .boxed()
-    }
-
-    fn heads(&self) -> Option<Arc<Heads>> {
-        Some(Arc::clone(&self.heads))
-    }
-
-    fn upkeep(&self) -> Option<Arc<dyn Upkeep>> {
-        Some(Arc::clone(&self.keeper) as Arc<dyn Upkeep>)
-    }
-
-    fn refusal(&self) -> Option<Fault> {
-        self.client.refusal().map(Fault::from)
-    }
-}
-
-/// A TLS connection through an SSH session with the host.
-struct Through {
-    tunnels: Arc<Way>,
-    port: u16,
-    client: HostClient,
-    heads: Arc<Heads>,
-    keeper: Arc<Keeper>,
-}
-
-impl Dial for Through {
-    fn dial(&self) -> BoxFuture<'_, Result<BoxedIo, Fault>> {
-        async {
-            let tunnel = self.tunnels.open(self.port).await?;
-            let label = format!("{} through ssh", self.client.host());
-            let stream = tls::connect_over(tunnel, &label, &self.client).await?;
-            Ok(Box::new(stream) as BoxedIo)
-        }
-        .boxed()
-    }
-
-    fn limit(&self) -> Duration {
-        Way::LONGEST
-    }
-
-    fn heads(&self) -> Option<Arc<Heads>> {
-        Some(Arc::clone(&self.heads))
-    }
-
-    fn upkeep(&self) -> Option<Arc<dyn Upkeep>> {
-        Some(Arc::clone(&self.keeper) as Arc<dyn Upkeep>)
-    }
-
-    fn refusal(&self) -> Option<Fault> {
-        self.client.refusal().map(Fault::from)
-    }
 }
 
 impl Supply for Bundle {
