@@ -7,7 +7,8 @@ use proto::fault::{Fault, FaultKind};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
-use super::{Answers, refuse};
+use super::Answers;
+use super::request::refuse;
 
 /// A controller that sends nothing for this long has gone.
 const SILENCE: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::wire::v1 as wire;
 use tonic::{Request, Response, Status};
 
-use super::{caller, refuse};
+use super::request::{caller, refuse};
 use crate::tls::Trust;
 
 pub(super) async fn revocations(
