@@ -1,36 +1,37 @@
 //! The one seam between longshore and what runs containers: Docker and Compose in production, a script in tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use proto::event::{ContainerState, Health, LayerPhase};
 use proto::id::{ProjectName, ServiceName};
-use proto::log::Stream;
 use proto::plan::Disk;
 use proto::registry::RegistryAuth;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::resolved::Published;
 
-use crate::healthcheck::Healthcheck;
-
 mod compose;
+mod container;
 mod docker;
 mod error;
+mod image;
 mod listening;
+mod log;
 mod real;
 #[cfg(any(test, feature = "test-util"))]
 pub mod scripted;
+mod work;
 
 pub use crate::process::Printed;
+pub use container::Container;
 pub use error::EngineError;
+pub use image::{Layer, LayerProgress, LocalImage, Pull, RemoteImage};
+pub use log::{LogRange, RawLine};
 pub use real::{EngineSettings, RealEngine};
+pub use work::{Attach, ComposeProject, Once, Run, Up};
 
 #[cfg(feature = "test-util")]
 #[doc(hidden)]
@@ -51,23 +52,6 @@ pub struct EngineFacts {
     pub architecture: String,
 }
 
-/// How Compose is to read a project: every field becomes an explicit argument.
-#[derive(Clone)]
-pub struct ComposeProject {
-    /// `-p`.
-    pub name: ProjectName,
-    /// `--project-directory`; relative paths of the files start here.
-    pub directory: PathBuf,
-    /// `-f`, absolute, in merge order.
-    pub files: Vec<PathBuf>,
-    /// `--env-file`, absolute; only the stack's own `.env`.
-    pub env_file: Option<PathBuf>,
-    /// `--profile`.
-    pub profiles: Vec<String>,
-    /// The whole environment of the child beside what Compose itself needs.
-    pub environment: Vec<(String, String)>,
-}
-
 /// What Compose made of a project's files.
 #[derive(Debug, Clone)]
 pub struct Resolution {
@@ -79,60 +63,6 @@ pub struct Resolution {
     pub warnings: Vec<String>,
 }
 
-/// One container of a project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Container {
-    /// The engine's id.
-    pub id: String,
-    /// Without the leading slash.
-    pub name: String,
-    /// From Compose's label.
-    pub service: ServiceName,
-    /// Compose's container number, from 1.
-    pub number: u32,
-    /// A `compose run` container: never part of what is judged or counted.
-    pub one_off: bool,
-    /// What the engine says.
-    pub state: ContainerState,
-    /// What its healthcheck says.
-    pub health: Health,
-    /// The newest healthcheck output, cut to its last 4 KiB.
-    pub health_output: String,
-    /// When the newest healthcheck ended, unix milliseconds; 0 when none has.
-    #[serde(default)]
-    pub health_at_millis: u64,
-    /// How the engine checks it, whether its image or its service says so.
-    #[serde(default)]
-    pub check: Option<Healthcheck>,
-    /// Meaningful when exited.
-    pub exit_code: i64,
-    /// How often the engine's restart policy has started it again.
-    pub restarts: u64,
-    /// The name it was made from.
-    pub image: String,
-    /// `sha256:…` of the image it was made from.
-    pub image_id: String,
-    /// Compose's `config-hash` label.
-    pub config_hash: String,
-    /// Compose's `project.working_dir` label.
-    pub working_dir: String,
-    /// Compose's `project.config_files` label, in merge order.
-    #[serde(default)]
-    pub config_files: Vec<String>,
-    /// Compose's `project.environment_file` label: what `--env-file` named; empty when nothing did.
-    #[serde(default)]
-    pub env_files: Vec<String>,
-    /// The id of the container that Compose made this one for, when it replaced one.
-    pub replaces: Option<String>,
-    /// Unix milliseconds; 0 when never started.
-    pub started_at_millis: u64,
-    /// Published ports, as `docker ps` spells them: `127.0.0.1:8080->80/tcp`.
-    pub ports: Vec<String>,
-    /// Where the host itself reaches it; nowhere without a network, or before it has started.
-    #[serde(default)]
-    pub addresses: Vec<IpAddr>,
-}
-
 /// How a program in a container ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecEnd {
@@ -140,38 +70,6 @@ pub struct ExecEnd {
     pub exit_code: i64,
     /// The last 4 KiB of what it printed on both outputs.
     pub output: String,
-}
-
-/// An image in the engine's store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalImage {
-    /// `sha256:…` of its configuration.
-    pub id: String,
-    /// As image platforms spell it.
-    pub os: String,
-    /// As image platforms spell it.
-    pub architecture: String,
-    /// `name@sha256:…` as pulled.
-    pub digests: Vec<String>,
-}
-
-impl LocalImage {
-    /// Whether it is what a registry has under this `sha256:…`.
-    #[must_use]
-    pub fn has_digest(&self, digest: &str) -> bool {
-        // Some engines name an image by the digest of its manifest.
-        let mut known = self.digests.iter().filter_map(|name| name.split_once('@'));
-        self.id == digest || known.any(|(_, known)| known == digest)
-    }
-}
-
-/// What a registry says a name means now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteImage {
-    /// `sha256:…` of the manifest or index.
-    pub digest: String,
-    /// `os/architecture` or `os/architecture/variant`; empty when the registry did not say.
-    pub platforms: Vec<String>,
 }
 
 /// A volume of the engine.
@@ -192,107 +90,6 @@ pub struct PortHolder {
     pub name: String,
     /// The project that a container belongs to; empty for containers without one, and for programs.
     pub project: String,
-}
-
-/// A layer of an image in its registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layer {
-    /// `sha256:…` as it is sent.
-    pub digest: String,
-    /// Its size as it is sent.
-    pub bytes: u64,
-}
-
-/// What is being pulled.
-#[derive(Debug, Clone)]
-pub struct Pull {
-    /// The readable name, which is tagged locally afterwards.
-    pub reference: String,
-    /// What to fetch: `sha256:…`; `None` takes what the name means now.
-    pub digest: Option<String>,
-    /// `os/architecture` the image must be of.
-    pub platform: String,
-    /// The login, if there is one.
-    pub auth: Option<RegistryAuth>,
-}
-
-/// A layer's progress during a pull.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerProgress {
-    /// Short digest.
-    pub layer: String,
-    /// What is happening to it.
-    pub phase: LayerPhase,
-    /// Bytes so far.
-    pub current: u64,
-    /// Bytes in all; 0 when unknown.
-    pub total: u64,
-}
-
-/// What `up` is to do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Up {
-    /// Only these, without what they depend on; empty: the whole project.
-    pub only: Vec<ServiceName>,
-    /// Make containers anew though Compose sees no change.
-    pub force_recreate: bool,
-}
-
-/// A bounded child of ours: where its lines go, when it must be over, who may stop it.
-#[derive(Clone)]
-pub struct Run {
-    /// Lines of both outputs, sanitised of nothing. When the queue is full the child waits.
-    pub lines: mpsc::Sender<String>,
-    /// The child's group is told to end by then, and killed 5 s later.
-    pub deadline: Duration,
-    /// Ends the child's group the same way.
-    pub stop: CancellationToken,
-}
-
-/// A command in a container: where its output goes, when it must be over, who may end it.
-#[derive(Clone)]
-pub struct Attach {
-    /// What it prints. When the queue is full the command waits.
-    pub output: mpsc::Sender<Printed>,
-    /// Every process of it is gone soon after.
-    pub deadline: Duration,
-    /// Ends it the same way.
-    pub stop: CancellationToken,
-}
-
-/// A command in a container of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
-    /// The service that the container is of.
-    pub service: ServiceName,
-    /// The container's name, by which one that was left can be found.
-    pub name: String,
-    /// The program and its arguments, as they are.
-    pub argv: Vec<String>,
-}
-
-/// Which of a container's log lines.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogRange {
-    /// Keep going until the container is gone.
-    pub follow: bool,
-    /// Lines from the end; `None`: all.
-    pub tail: Option<u32>,
-    /// Unix nanoseconds, inclusive.
-    pub since_nanos: Option<i64>,
-    /// Unix nanoseconds.
-    pub until_nanos: Option<i64>,
-}
-
-/// A line as the container wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawLine {
-    /// Which output.
-    pub stream: Stream,
-    /// The engine's timestamp, unix nanoseconds.
-    pub at_nanos: i64,
-    /// Without the newline; lines over 1 MiB come in pieces.
-    pub text: Vec<u8>,
 }
 
 /// Something happened to a container of the project; look again.

@@ -1,0 +1,63 @@
+//! What an engine says about a container.
+
+use std::net::IpAddr;
+
+use proto::event::{ContainerState, Health};
+use proto::id::ServiceName;
+use serde::{Deserialize, Serialize};
+
+use crate::healthcheck::Healthcheck;
+
+/// One container of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The engine's id.
+    pub id: String,
+    /// Without the leading slash.
+    pub name: String,
+    /// From Compose's label.
+    pub service: ServiceName,
+    /// Compose's container number, from 1.
+    pub number: u32,
+    /// A `compose run` container: never part of what is judged or counted.
+    pub one_off: bool,
+    /// What the engine says.
+    pub state: ContainerState,
+    /// What its healthcheck says.
+    pub health: Health,
+    /// The newest healthcheck output, cut to its last 4 KiB.
+    pub health_output: String,
+    /// When the newest healthcheck ended, unix milliseconds; 0 when none has.
+    #[serde(default)]
+    pub health_at_millis: u64,
+    /// How the engine checks it, whether its image or its service says so.
+    #[serde(default)]
+    pub check: Option<Healthcheck>,
+    /// Meaningful when exited.
+    pub exit_code: i64,
+    /// How often the engine's restart policy has started it again.
+    pub restarts: u64,
+    /// The name it was made from.
+    pub image: String,
+    /// `sha256:…` of the image it was made from.
+    pub image_id: String,
+    /// Compose's `config-hash` label.
+    pub config_hash: String,
+    /// Compose's `project.working_dir` label.
+    pub working_dir: String,
+    /// Compose's `project.config_files` label, in merge order.
+    #[serde(default)]
+    pub config_files: Vec<String>,
+    /// Compose's `project.environment_file` label: what `--env-file` named; empty when nothing did.
+    #[serde(default)]
+    pub env_files: Vec<String>,
+    /// The id of the container that Compose made this one for, when it replaced one.
+    pub replaces: Option<String>,
+    /// Unix milliseconds; 0 when never started.
+    pub started_at_millis: u64,
+    /// Published ports, as `docker ps` spells them: `127.0.0.1:8080->80/tcp`.
+    pub ports: Vec<String>,
+    /// Where the host itself reaches it; nowhere without a network, or before it has started.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+}
