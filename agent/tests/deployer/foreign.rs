@@ -2,8 +2,7 @@
 //! stays as it is until somebody decides, and nothing becomes a mixture.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use agent::engine::scripted::{Behaviour, Method};
@@ -14,6 +13,7 @@ use proto::id::{HostName, ServiceName};
 use proto::plan::Scope;
 use serde_json::json;
 
+use crate::crash::copy;
 use crate::deeds::life;
 use crate::world::{Bundle, DB, WEB, World, end, files_below, id, name};
 
@@ -23,11 +23,6 @@ fn shop(web: &str, mode: &str) -> Bundle {
         "db": { "image": DB, "command": [mode] },
     });
     Bundle::new("shop", services)
-}
-
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").args([from, to]).status();
-    assert!(copied.unwrap().success());
 }
 
 fn ids(world: &World) -> BTreeMap<String, String> {
