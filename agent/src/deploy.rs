@@ -3,6 +3,7 @@
 //! Until its [`Point`] is on disk a deploy has changed nothing, and ends where it is. From then on it goes forward to a
 //! judged state or all the way back, through as many agents as it takes.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ mod pull;
 mod restore;
 mod stopped;
 mod tidy;
+mod unsteady;
 mod up;
 mod verify;
 mod work;
@@ -210,7 +212,7 @@ impl Job {
                 commit::of_stage(self, stage, plan, &point.images, &containers).await?
             }
             Goal::Revision(revision) => {
-                restore::bring(self, revision, &point.stale).await?;
+                restore::bring(self, revision, &point.stale, &BTreeSet::new()).await?;
                 restore::remove_later(self, revision, &point.before).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_revision(revision);

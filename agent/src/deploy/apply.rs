@@ -1,5 +1,7 @@
 //! Changes the host: shipped files one by one, then Compose, then what Compose alone would not do.
 
+use std::collections::BTreeSet;
+
 use proto::plan::{Action, Part, Plan, ServicePlan};
 
 use super::up::{Anew, up};
@@ -42,6 +44,7 @@ async fn converge(
             .map(|container| container.id.as_str())
             .collect(),
         services: recreated.map(|service| &service.service).collect(),
+        first: BTreeSet::new(),
     };
     // In one run, so that Compose starts them in the order of what they depend on.
     let part = plan.part.iter().flat_map(Part::services);

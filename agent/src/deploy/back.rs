@@ -7,6 +7,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::StackName;
 use tokio::time::{Instant, timeout};
 
+use super::unsteady::unsteady;
 use super::{Job, Point, Stopped, point, restore, verify};
 use crate::engine::{Container, EngineError};
 use crate::stage::compose_project;
@@ -92,7 +93,7 @@ impl Job {
             let Err(stopped) = bring().await else {
                 return Ok(());
             };
-            let again = stopped.killed || self.engine.facts().await.is_err();
+            let again = stopped.again || self.engine.facts().await.is_err();
             if !again || tries == TRIES || self.stopping.is_cancelled() {
                 return Err(stopped);
             }
@@ -102,10 +103,34 @@ impl Job {
 
     async fn restore(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
         restore::check(self, base).await?;
+        let done = self.bring_back(base, point).await;
+        let Err(stopped) = done else {
+            return Ok(());
+        };
+        // The next try replaces them, so this ends.
+        let now = self.engine.containers(&base.spec.project).await;
+        let again = now.is_ok_and(|now| !unsteady(&point.before, &now).is_empty());
+        Err(Stopped {
+            again: stopped.again || again,
+            ..stopped
+        })
+    }
+
+    async fn bring_back(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
         let changed = Instant::now();
-        let made = self.made(base, point).await?;
-        let ids: Vec<String> = made.iter().map(|container| container.id.clone()).collect();
-        restore::bring(self, base, &ids).await?;
+        let now = self.engine.containers(&base.spec.project).await?;
+        let unsteady = unsteady(&point.before, &now);
+        for container in &unsteady {
+            let name = &container.name;
+            self.warn(format!(
+                "the engine starts {name} again and again; it is made anew"
+            ));
+        }
+        let made = made_since(&point.before, &now);
+        let stale = made.iter().chain(&unsteady);
+        let stale: Vec<String> = stale.map(|container| container.id.clone()).collect();
+        let unsteady = unsteady.iter().map(|it| it.service.clone()).collect();
+        restore::bring(self, base, &stale, &unsteady).await?;
         for container in made {
             if base.resolved.service(&container.service).is_none() {
                 self.engine.remove_container(&container.id).await?;
@@ -116,13 +141,6 @@ impl Job {
         let containers = self.unless_cancelled(judged).await?;
         self.tell_renewed(&containers, &point.before);
         Ok(())
-    }
-
-    /// The containers that this deploy has made so far.
-    async fn made(&self, base: &Revision, point: &Point) -> Result<Vec<Container>, Stopped> {
-        let mut now = self.engine.containers(&base.spec.project).await?;
-        now.retain(|c| !c.one_off && !point.before.iter().any(|old| old.id == c.id));
-        Ok(now)
     }
 
     /// A first deploy has nothing to go back to: what it made goes, and volumes stay.
@@ -143,6 +161,14 @@ impl Job {
         }
         Ok(())
     }
+}
+
+/// The containers that this deploy has made so far.
+fn made_since<'a>(before: &[Container], now: &'a [Container]) -> Vec<&'a Container> {
+    let known = |one: &Container| before.iter().any(|old| old.id == one.id);
+    now.iter()
+        .filter(|one| !one.one_off && !known(one))
+        .collect()
 }
 
 fn ending(stopped: Stopped, base: Option<&Revision>, done: Result<(), Stopped>) -> EventKind {

@@ -163,8 +163,14 @@ pub(super) fn stale(
     Ok(stale.map(|container| container.id.clone()).collect())
 }
 
-/// Makes the host what the revision says. Of the containers that `stale` names, those that Compose leaves are made anew.
-pub(super) async fn bring(job: &Job, target: &Revision, stale: &[String]) -> Result<(), Stopped> {
+/// Makes the host what the revision says. Of the containers that `stale` names, those that Compose leaves are made anew;
+/// before anything else, those of the services in `unsteady`.
+pub(super) async fn bring(
+    job: &Job,
+    target: &Revision,
+    stale: &[String],
+    unsteady: &BTreeSet<ServiceName>,
+) -> Result<(), Stopped> {
     let containers = tidy::tidy(job, &target.spec.project).await?;
     let parts = parts(job, target)?;
     let whole = parts.len() == 1;
@@ -177,7 +183,16 @@ pub(super) async fn bring(job: &Job, target: &Revision, stale: &[String]) -> Res
                     && current.is_some_and(|it| part.runs(it, target, service, &containers, stale))
         };
         let left: BTreeSet<&ServiceName> = part.services.iter().copied().filter(there).collect();
-        apply(job, &part, whole, stale, &left).await?;
+        let services = part.services.difference(&left).copied().collect();
+        let anew = Anew {
+            ids: stale.iter().map(String::as_str).collect(),
+            first: unsteady
+                .iter()
+                .filter(|it| part.services.contains(it))
+                .collect(),
+            services,
+        };
+        apply(job, &part, whole, &anew).await?;
     }
     Ok(())
 }
@@ -226,14 +241,8 @@ fn parts<'a>(job: &Job, target: &'a Revision) -> Result<Vec<Part<'a>>, Stopped> 
     Ok(parts)
 }
 
-/// Lays out a part's files and names its images; of its services, all but `left` are Compose's business.
-async fn apply(
-    job: &Job,
-    part: &Part<'_>,
-    whole: bool,
-    stale: &[String],
-    left: &BTreeSet<&ServiceName>,
-) -> Result<(), Stopped> {
+/// Lays out a part's files and names its images; those of its services that `anew` names are Compose's business.
+async fn apply(job: &Job, part: &Part<'_>, whole: bool, anew: &Anew<'_>) -> Result<(), Stopped> {
     let revision = &part.revision;
     for (name, pin) in part.images() {
         name_image(job, name, &pin.id).await?;
@@ -244,21 +253,16 @@ async fn apply(
     if let Some(found) = &revision.found {
         put_back(job, revision, found)?;
     }
-    let services: BTreeSet<&ServiceName> = part.services.difference(left).copied().collect();
-    if !whole && services.is_empty() {
+    if !whole && anew.services.is_empty() {
         return Ok(());
     }
     let project = compose_project(&revision.spec, &revision.directory);
     let only = if whole {
         Vec::new()
     } else {
-        services.iter().copied().cloned().collect()
+        anew.services.iter().copied().cloned().collect()
     };
-    let anew = Anew {
-        ids: stale.iter().map(String::as_str).collect(),
-        services,
-    };
-    up(job, &project, only, &anew).await
+    up(job, &project, only, anew).await
 }
 
 /// Files that were found and are not shipped lie there still, unless something took them.

@@ -12,9 +12,9 @@ use crate::files::FileError;
 pub(super) struct Stopped {
     pub(super) outcome: Outcome,
     pub(super) fault: Fault,
-    /// Something from outside ended Compose: the same may well succeed.
+    /// The same may well succeed now: something from outside ended Compose, or what was in the way will be replaced.
     #[serde(skip)]
-    pub(super) killed: bool,
+    pub(super) again: bool,
 }
 
 impl Stopped {
@@ -22,7 +22,7 @@ impl Stopped {
         Self {
             outcome,
             fault,
-            killed: false,
+            again: false,
         }
     }
 
@@ -54,9 +54,9 @@ impl From<EngineError> for Stopped {
             EngineError::TimedOut { .. } => Outcome::TimedOut,
             _ => Outcome::Failed,
         };
-        let killed = error.is_killed();
+        let again = error.is_killed();
         Self {
-            killed,
+            again,
             ..Self::new(outcome, error.into())
         }
     }

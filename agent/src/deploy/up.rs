@@ -13,6 +13,8 @@ pub(super) struct Anew<'a> {
     pub(super) ids: BTreeSet<&'a str>,
     /// Of these services.
     pub(super) services: BTreeSet<&'a ServiceName>,
+    /// Services whose containers come first: Compose would wait for what will never be well.
+    pub(super) first: BTreeSet<&'a ServiceName>,
 }
 
 /// Brings some services to what the files say; without a name, all of them.
@@ -22,6 +24,10 @@ pub(super) async fn up(
     only: Vec<ServiceName>,
     anew: &Anew<'_>,
 ) -> Result<(), Stopped> {
+    if !anew.first.is_empty() {
+        let first = anew.first.iter().copied().cloned().collect();
+        run(job, project, first, true).await?;
+    }
     run(job, project, only, false).await?;
     if anew.ids.is_empty() || anew.services.is_empty() {
         return Ok(());

@@ -24,6 +24,7 @@ mod judge;
 mod patience;
 mod probing;
 
+pub(super) use judge::CRASH_LOOP;
 use judge::{Answers, Blame, Expected, Moment, Seen, Verdict, judge};
 use patience::patiently;
 use probing::Probing;

@@ -192,6 +192,12 @@ impl ScriptedEngine {
         self.changed();
     }
 
+    /// From now on a container lives like this, until it is made anew.
+    pub fn live(&self, name: &str, behaviour: Behaviour) {
+        self.world().live(name, behaviour);
+        self.changed();
+    }
+
     /// Compose is killed while it replaces this container, before or after it removed the old one.
     pub fn leave_half_replaced(&self, name: &str, old_removed: bool) {
         self.world().leave_half_replaced(name, old_removed);

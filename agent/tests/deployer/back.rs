@@ -324,6 +324,46 @@ async fn half_made_containers_of_a_killed_compose_are_cleared_up() {
     }
 }
 
+/// As an engine does that was killed and has lost step with what runs its containers.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_the_engine_keeps_restarting_is_made_anew_on_the_way_back() {
+    for (moment, behaviour) in [
+        (State::Verifying, Behaviour::crashes_every(SECOND)),
+        (State::Verifying, Behaviour::restarting()),
+        // Seen only when the stack is judged that was gone back to.
+        (State::RollingBack, Behaviour::crashes_every(SECOND)),
+    ] {
+        let world = first_version().await;
+        let crashes = Behaviour::crashes_every(SECOND);
+        world.engine.behave("r/web:2", crashes);
+        let mut watcher = world.begin(&two("r/web:2", "1"), 2).await;
+        until(&mut watcher, entered(moment)).await;
+        let db = world.container("shop-db-1");
+        world.engine.live("shop-db-1", behaviour);
+        let end = end(&mut watcher).await;
+        assert_eq!(end.state, State::RolledBack, "{moment:?}: {end:?}");
+        assert_ne!(world.container("shop-db-1"), db);
+        let ups = world.engine.calls_of(Method::Up);
+        let anew = ups.iter().filter(|up| *up == "shop --force-recreate db");
+        assert_eq!(anew.count(), 1, "{ups:?}");
+        let told = world.events(2, 0).await;
+        assert!(told.iter().any(
+            |event| matches!(&event.kind, EventKind::Warning { text } if text.contains("shop-db-1 again and again")),
+        ));
+        claim_first(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_was_restarting_before_the_deploy_is_left_alone() {
+    let world = first_version().await;
+    let db = world.container("shop-db-1");
+    world.engine.live("shop-db-1", Behaviour::restarting());
+    let end = world.deploy(&two("r/web:2", "1"), 2).await;
+    assert_ne!(end.state, State::Committed, "{end:?}");
+    assert_eq!(world.container("shop-db-1"), db);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_reason_is_told_before_the_way_back() {
     let world = first_version().await;

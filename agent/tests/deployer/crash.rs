@@ -93,6 +93,8 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 enum Change {
     Deploy(Bundle),
     Part(Bundle, Scope),
+    /// The engine begins to restart the database, which is left alone.
+    Shaken(Bundle),
     /// Nobody will.
     ToConfirm(Bundle),
     /// Of what somebody started by hand: started, then taken over by this.
@@ -134,9 +136,10 @@ impl Change {
             _ => Scope::Whole,
         };
         let plan = match self {
-            Self::Deploy(bundle) | Self::Part(bundle, _) | Self::ToConfirm(bundle) => {
-                Some(world.plan_part(bundle, &scope).await.unwrap())
-            }
+            Self::Deploy(bundle)
+            | Self::Part(bundle, _)
+            | Self::Shaken(bundle)
+            | Self::ToConfirm(bundle) => Some(world.plan_part(bundle, &scope).await.unwrap()),
             Self::Adopt(bundles) => Some(world.plan_adopting(&bundles[1]).await.unwrap()),
             _ => None,
         };
@@ -152,6 +155,10 @@ impl Change {
             _ => world.deployer.down(NEW, name("shop"), false, ana),
         };
         assert!(!existed.unwrap());
+        if let Self::Shaken(_) = self {
+            let crashes = Behaviour::crashes_every(Duration::from_secs(1));
+            world.engine.live("shop-db-1", crashes);
+        }
         copies
     }
 }
@@ -345,6 +352,16 @@ fn killed_anywhere_in_a_deploy_that_fails_and_goes_back() {
         broken: Some("r/api:1"),
     };
     claim_many(scenario.survive(), 70);
+}
+
+#[test]
+fn killed_anywhere_on_the_way_back_past_what_the_engine_keeps_restarting() {
+    let scenario = Scenario {
+        before: first(),
+        change: Change::Shaken(version("r/web:2", "1")),
+        broken: None,
+    };
+    claim_many(scenario.survive(), 60);
 }
 
 #[test]

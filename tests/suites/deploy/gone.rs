@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tests::lab::{Fault, Image, until};
+use tests::lab::{Cmd, Fault, Image, until};
 
 use crate::alone::Alone;
 use crate::beside::Beside;
@@ -86,6 +86,38 @@ fn is_steady(status: &str) -> bool {
         ["Up", ..] => true,
         _ => false,
     }
+}
+
+#[test]
+fn what_the_engine_keeps_restarting_is_made_anew_on_the_way_back() {
+    let Some(world) = world() else { return };
+    let case = world.case("worn");
+    let slow = "FIXTURE_HEALTHY_AFTER_MS: \"60000\"";
+    let db = "  db:\n    image: ${REGISTRY}/org/web:1\n    restart: always\n";
+    case.write("compose.yaml", &format!("{WEB}{db}"));
+    case.deploy().done();
+    let (web, db_id) = (case.id("web"), case.id("db"));
+    case.write(
+        "compose.yaml",
+        &format!("{}{db}", WEB.replace("FIXTURE_SHOW: NOTHING", slow)),
+    );
+    let mut deploy = Beside::start(&case, &["deploy", "emilia", "--yes"]);
+    deploy.until("verifying");
+    // Whatever it starts in this container is killed, until the container is gone.
+    let kill = format!(
+        "while pid=$(docker inspect -f '{{{{.State.Pid}}}}' {db_id}); do [ \"$pid\" = 0 ] || kill -9 \"$pid\"; done"
+    );
+    let killer = world.emilia.spawn(&Cmd::new(["sh", "-c", &kill])).unwrap();
+    let (code, said) = deploy.end();
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("worn-db-1 again and again"), "{said}");
+    killer.wait(Duration::from_secs(5)).unwrap();
+    assert_eq!(
+        case.containers(),
+        "db org/web:1 running\nweb org/web:1 running"
+    );
+    assert_ne!(case.id("db"), db_id);
+    assert_ne!(case.id("web"), web);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) use verdict::{Blame, Verdict};
 use verdict::{Lacking, Reason};
 
 /// A container that was started this often again since the deploy will not become good by waiting.
-const CRASH_LOOP: u64 = 3;
+pub(in crate::deploy) const CRASH_LOOP: u64 = 3;
 /// The engine tells nobody that a check has ended as the one before it did.
 const NEXT_CHECK: Duration = Duration::from_secs(1);
 

@@ -133,6 +133,18 @@ impl Behaviour {
         Self(looks)
     }
 
+    /// Is between two starts, each time one looks.
+    #[must_use]
+    pub fn restarting() -> Self {
+        let look = Look {
+            state: ContainerState::Restarting,
+            restarts: 1,
+            exit_code: 137,
+            ..Look::running(Health::None)
+        };
+        Self(vec![(Duration::ZERO, look)])
+    }
+
     /// The look at an age.
     pub(super) fn look(&self, age: Duration) -> Look {
         let past = self.0.iter().take_while(|(from, _)| *from <= age);

@@ -281,6 +281,15 @@ impl World {
         }
     }
 
+    /// Gives a container another life, which begins now.
+    pub(super) fn live(&mut self, name: &str, behaviour: Behaviour) {
+        let age = self.age();
+        if let Some(life) = self.running.get_mut(name) {
+            life.behaviour = behaviour;
+            life.started = age;
+        }
+    }
+
     /// What Compose leaves when it is killed while it replaces a container: the new one under its passing name,
     /// made and not started, and the old one unless it had been removed already.
     pub(super) fn leave_half_replaced(&mut self, name: &str, old_removed: bool) {
