@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::prepare::Links;
 use super::{Context, Ended, now_millis, whole_stacks};
 use crate::cli::{DoctorArgs, Output};
+use crate::clock;
 use crate::exit::Exit;
 use crate::fleet_run;
 use crate::link::VERSION;
@@ -105,7 +106,12 @@ fn clocks(host: &HostName, here: u64, there: u64, trip: Duration) -> Option<Find
     (apart > SKEW).then(|| Finding {
         stack: None,
         what: "the clocks of this workstation and the host differ".to_owned(),
-        why: format!("by {} s", apart.as_secs()),
+        why: format!(
+            "by {} s: here it is {}, there {} (UTC)",
+            apart.as_secs(),
+            clock::millis_written(here),
+            clock::millis_written(there)
+        ),
         mend: format!("timedatectl set-ntp true, here or on {host}"),
     })
 }

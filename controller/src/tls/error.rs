@@ -10,10 +10,16 @@ use rustls::{AlertDescription, CertificateError};
 use time::Date;
 
 use super::verify::WrongHost;
+use crate::clock;
 use crate::tcp::TcpError;
 
 /// An operator who is limited to other hosts.
 const ELSEWHERE: &str = "the certificate is good for other hosts only";
+/// An operator whose certificate is over, or a host whose clock is wrong.
+const NOT_NOW: &str = "the certificate is not valid at this time";
+/// A stranger, or a host whose clock is far ahead.
+const UNKNOWN: &str =
+    "the host does not know this fleet's authority, or its list of revoked operators is too old";
 
 /// No connection to a host.
 #[derive(Debug, thiserror::Error)]
@@ -174,11 +180,9 @@ impl ConnectError {
 /// What a host that sends this alert has against the operator.
 fn why(alert: AlertDescription) -> Option<&'static str> {
     Some(match alert {
-        AlertDescription::CertificateExpired => "the certificate is not valid at this time",
+        AlertDescription::CertificateExpired => NOT_NOW,
         AlertDescription::CertificateRevoked => "the certificate is revoked",
-        AlertDescription::UnknownCA => {
-            "the host does not know this fleet's authority, or its list of revoked operators is too old"
-        }
+        AlertDescription::UnknownCA => UNKNOWN,
         AlertDescription::CertificateRequired => "it wants a certificate and got none",
         AlertDescription::AccessDenied => ELSEWHERE,
         AlertDescription::UnsupportedCertificate
@@ -243,6 +247,9 @@ impl From<&ConnectError> for Fault {
             ConnectError::OperatorRefused { why, .. } if *why == ELSEWHERE => {
                 fault(FaultKind::Denied).hint("an admin says which hosts an operator is good for: controller operator approve --host")
             }
+            ConnectError::OperatorRefused { host, why, .. } if [NOT_NOW, UNKNOWN].contains(why) => {
+                fault(FaultKind::Denied).hint(clocks(host)).hint("else a new certificate: controller operator request NAME, approved by an admin")
+            }
             ConnectError::OperatorRefused { .. } => fault(FaultKind::Denied)
                 .hint("a new certificate: controller operator request NAME, approved by an admin"),
             ConnectError::OperatorExpired { operator, .. } => fault(FaultKind::Denied)
@@ -258,12 +265,15 @@ impl From<&ConnectError> for Fault {
 fn certificate_hint(fault: impl Fn(FaultKind) -> Fault, host: &HostName, why: &str) -> Fault {
     let fault = fault(FaultKind::Denied);
     if why == "it has expired" || why == "it is not valid yet" {
-        let hint = format!(
-            "check the clocks; else on the host: agent enroll --name {host}, then approve it"
-        );
-        return fault.hint(hint).hint(format!(
+        let hint = format!("else on the host: agent enroll --name {host}, then approve it");
+        return fault.hint(clocks(host)).hint(hint).hint(format!(
             "or over ssh, which keeps all that is there: controller host add {host}"
         ));
     }
     fault.hint("the machine at this address does not belong to the fleet of this ca.pem")
+}
+
+fn clocks(host: &HostName) -> String {
+    let here = clock::written(clock::now());
+    format!("compare the clocks: here it is {here} (UTC); on {host}: date -u")
 }
