@@ -28,6 +28,7 @@ mod one_service;
 mod outside;
 mod portal;
 mod preview;
+mod previous;
 mod quickstart;
 mod raw;
 mod registries;
