@@ -20,6 +20,7 @@
 
 mod admin;
 pub mod agents;
+pub mod amount;
 pub mod board;
 pub mod bundle;
 mod checkup;

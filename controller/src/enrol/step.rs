@@ -7,6 +7,7 @@ use proto::id::{FleetName, HostName};
 use serde::Serialize;
 
 use super::survey::{Part, Survey};
+use crate::amount::bytes;
 
 /// A host whose clock is further off than a certificate is back-dated could not use it.
 const FURTHEST_CLOCK: Duration = Duration::from_secs(50 * 60);
@@ -186,11 +187,11 @@ fn agent(survey: &Survey, goal: &Goal<'_>) -> Planned {
         ),
         Some(found) => needed(
             Step::Agent,
-            format!("send {version} ({}), in place of {found}", size(goal.size)),
+            format!("send {version} ({}), in place of {found}", bytes(goal.size)),
         ),
         None => needed(
             Step::Agent,
-            format!("send {version} ({}) and install it", size(goal.size)),
+            format!("send {version} ({}) and install it", bytes(goal.size)),
         ),
     }
 }
@@ -236,11 +237,6 @@ fn service(survey: &Survey, changed: bool) -> Option<Planned> {
         (true, true) => needed(Step::Service, "restart longshore-agent.service"),
         (true, false) => there(Step::Service, "longshore-agent.service runs"),
     })
-}
-
-/// Megabytes, as people count them.
-pub(super) fn size(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
 }
 
 /// Whether dotted numbers go beyond others; a version that is none of that is never newer.

@@ -6,6 +6,7 @@ use proto::hook::Saved;
 use proto::plan::{HookPlan, Plan};
 
 use super::words;
+use crate::amount::bytes;
 use crate::board::{HookSeen, Site};
 use crate::terminal::{Line, Tone};
 
@@ -63,7 +64,7 @@ fn said(number: Option<&str>, saved: Option<&Saved>, note: Option<&str>) -> Stri
         said.push_str(number);
     }
     if let Some(saved) = saved {
-        let size = words::bytes(saved.size);
+        let size = bytes(saved.size);
         said.push_str(&match &saved.file {
             Some(file) => format!(", {size} in {file} on the host"),
             None => format!(", {size}"),
@@ -80,7 +81,7 @@ pub(super) fn fetched(size: u64, file: &str, before: bool) -> Line {
     let note = if before {
         "(it was here before)".to_owned()
     } else {
-        format!("({})", words::bytes(size))
+        format!("({})", bytes(size))
     };
     line.toned(Tone::Faint, note)
 }

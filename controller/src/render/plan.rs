@@ -10,6 +10,7 @@ use proto::plan::{
 use serde::Serialize;
 
 use super::{hooks, words};
+use crate::amount::bytes;
 use crate::event::Place;
 use crate::terminal::{Line, Tone};
 
@@ -257,7 +258,7 @@ fn image_line(image: &ImagePlan, width: usize) -> Line {
         .text(format!("{:width$}  ", image.reference))
         .toned(Tone::Faint, digests(image));
     let line = match image.bytes {
-        Some(bytes) => line.text(format!("  at most {}", words::bytes(bytes))),
+        Some(most) => line.text(format!("  at most {}", bytes(most))),
         None => line,
     };
     line.toned(Tone::Faint, format!("  for {}", services.join(", ")))
@@ -330,7 +331,7 @@ fn total(view: &PlanView) -> Line {
     };
     let pulls = plan.images.iter().filter(|image| image.pull).count();
     let free = plan.disk.as_ref().filter(|_| pulls > 0);
-    let room = free.map(|disk| format!(" ({} free)", words::bytes(disk.free)));
+    let room = free.map(|disk| format!(" ({} free)", bytes(disk.free)));
     let removed = if view.remove_orphans {
         plan.orphans.len()
     } else {

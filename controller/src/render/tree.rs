@@ -4,6 +4,7 @@
 use proto::event::LayerPhase;
 
 use super::words;
+use crate::amount::bytes;
 use crate::board::{Board, HookSeen, Image, Layer, Site};
 use crate::terminal::{Line, Tone};
 
@@ -113,7 +114,7 @@ fn progress(site: &Site) -> String {
         (a.saturating_add(c), b.saturating_add(d))
     });
     if all > 0 {
-        return format!("  {} of {}", words::bytes(got), words::bytes(all));
+        return format!("  {} of {}", bytes(got), bytes(all));
     }
     match site.settled() {
         (_, 0) => String::new(),
@@ -128,8 +129,8 @@ fn image_rows(image: &Image, detail: Detail, rows: &mut Vec<Line>) {
     if all > 0 {
         line = line.toned(Tone::Busy, bar(got, all)).text(format!(
             "  {} of {}",
-            words::bytes(got),
-            words::bytes(all)
+            bytes(got),
+            bytes(all)
         ));
     }
     rows.push(line.toned(Tone::Faint, format!("  {done} of {layers} layers")));
@@ -151,14 +152,10 @@ fn layer_row(layer: &Layer) -> Line {
         format!("{}  {:11}  ", layer.name, words::phase(layer.phase)),
     );
     match layer.total {
-        0 => line.text(words::bytes(layer.current)),
+        0 => line.text(bytes(layer.current)),
         total => line
             .toned(Tone::Busy, bar(layer.current, total))
-            .text(format!(
-                "  {} of {}",
-                words::bytes(layer.current),
-                words::bytes(total)
-            )),
+            .text(format!("  {} of {}", bytes(layer.current), bytes(total))),
     }
 }
 

@@ -4,6 +4,7 @@
 use proto::event::{ContainerState, Health, LayerPhase, Outcome, State};
 use time::OffsetDateTime;
 
+use crate::amount::bytes;
 use crate::board::{Container, End, Site};
 use crate::terminal::Tone;
 
@@ -176,24 +177,6 @@ pub(super) fn sign(tone: Tone) -> &'static str {
     }
 }
 
-/// Bytes as docker writes them: `41.2 MB`.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    // Tenths of the unit are enough, and integers do not round up to "1000.0 kB".
-    let mut tenths = count / 100;
-    let mut units = UNITS.iter();
-    let mut unit = units.next().copied().unwrap_or_default();
-    while tenths >= 10_000 {
-        let Some(next) = units.next() else { break };
-        unit = next;
-        tenths /= 1000;
-    }
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
-}
-
 /// A length of time: `12.3s`, `2m03s`, `1h02m`, `3d`.
 pub(super) fn duration(millis: u64) -> String {
     let seconds = millis / 1000;
@@ -246,16 +229,6 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_exact_enough() {
-        for (number, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (999_999, "999.9 kB"),
-            (41_234_567, "41.2 MB"),
-            (u64::MAX, "18446.7 PB"),
-        ] {
-            assert_eq!(bytes(number), text);
-        }
         for (millis, text) in [
             (0, "0.0s"),
             (12_345, "12.3s"),
