@@ -58,10 +58,21 @@ pub struct Options {
     pub around: Surroundings,
     /// The key that the host must have; it may then be unknown.
     pub host_key: Option<Fingerprint>,
-    /// Passwords may be asked for.
-    pub passwords: bool,
+    /// Whether somebody is asked for passwords.
+    pub passwords: Passwords,
     /// New session keys after so many bytes in one direction; 1 GiB if absent, and at most.
     pub rekey: Option<usize>,
+}
+
+/// Whether whoever runs a command is asked for passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passwords {
+    /// They want to be.
+    Asked,
+    /// They can say so with `--ask-password`.
+    IfWanted,
+    /// Nobody asks: there are connections to make while other work goes on.
+    Never,
 }
 
 impl Options {
@@ -71,7 +82,7 @@ impl Options {
         Self {
             around,
             host_key: None,
-            passwords: false,
+            passwords: Passwords::Never,
             rekey: None,
         }
     }

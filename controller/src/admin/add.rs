@@ -24,7 +24,7 @@ use crate::identity::{self, Signer};
 use crate::link::{Link, VERSION};
 use crate::passphrase::Sources;
 use crate::render;
-use crate::ssh::{self, Ask, AtTerminal, Options, Session};
+use crate::ssh::{self, Ask, AtTerminal, Options, Passwords, Session};
 use crate::start::{Parts as _, block_on};
 use crate::terminal::Terminal;
 use crate::{clock, private};
@@ -104,7 +104,11 @@ async fn add(
     let terminal = desk.place.terminal.clone();
     let options = Options {
         host_key: args.host_key.as_deref().map(name).transpose()?,
-        passwords: args.ask_password,
+        passwords: if args.ask_password {
+            Passwords::Asked
+        } else {
+            Passwords::IfWanted
+        },
         ..Options::new(desk.place.workstation.surroundings())
     };
     let ask: Arc<dyn Ask> = Arc::new(AtTerminal::new(&terminal));

@@ -10,11 +10,11 @@ mod file;
 mod keyring;
 mod typed;
 
-use super::Ask;
 use super::client::{Client, Life};
 use super::config::Settings;
 use super::deadline::Deadline;
 use super::error::SshError;
+use super::{Ask, Passwords};
 
 use file::{KeyFile, Loaded};
 use keyring::Agent;
@@ -46,7 +46,7 @@ pub(super) struct Entrance<'a> {
     pub(super) handle: &'a mut Handle<Client>,
     pub(super) settings: &'a Settings,
     pub(super) host: &'a str,
-    pub(super) passwords: bool,
+    pub(super) passwords: Passwords,
     pub(super) ask: Arc<dyn Ask>,
     pub(super) deadline: Arc<Deadline>,
     pub(super) life: Arc<Life>,
@@ -60,7 +60,7 @@ impl<'a> Entrance<'a> {
         handle: &'a mut Handle<Client>,
         settings: &'a Settings,
         host: &'a str,
-        passwords: bool,
+        passwords: Passwords,
         ask: Arc<dyn Ask>,
         deadline: Arc<Deadline>,
         life: Arc<Life>,
@@ -89,7 +89,7 @@ impl<'a> Entrance<'a> {
         if let Outcome::In = self.keys().await? {
             return Ok(());
         }
-        if self.passwords
+        if self.passwords == Passwords::Asked
             && let Outcome::In = self.typed().await?
         {
             return Ok(());
@@ -285,7 +285,7 @@ impl<'a> Entrance<'a> {
             user: self.settings.user.clone(),
             tried: self.tried.clone(),
             offered: self.offered.iter().map(name).collect(),
-            without_passwords: !self.passwords,
+            passwords: self.passwords,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 
+use super::Passwords;
 use super::config::ConfigError;
 use super::known_hosts::KnownHostsError;
 use crate::tcp::TcpError;
@@ -97,8 +98,8 @@ pub enum SshError {
         tried: Vec<String>,
         /// What the host would take.
         offered: Vec<String>,
-        /// Whether passwords were left out because nobody asked for them.
-        without_passwords: bool,
+        /// Whether anybody was asked for one.
+        passwords: Passwords,
     },
     /// A secret was needed and there was nobody to ask.
     #[error("{}", .0.what)]
@@ -246,10 +247,8 @@ impl SshError {
             Self::Algorithms { .. } => vec!["a newer OpenSSH on the host helps".to_owned()],
             Self::HostKey { host, reason, .. } => reason.hints(host),
             Self::Denied {
-                without_passwords,
-                offered,
-                ..
-            } => denied(*without_passwords, offered),
+                passwords, offered, ..
+            } => denied(*passwords, offered),
             Self::Secret(fault) => fault.hints.clone(),
             Self::Refused { hint, .. } => vec![(*hint).to_owned()],
             _ => Vec::new(),
@@ -267,13 +266,13 @@ fn network(error: &TcpError) -> &'static str {
     }
 }
 
-fn denied(without_passwords: bool, offered: &[String]) -> Vec<String> {
+fn denied(passwords: Passwords, offered: &[String]) -> Vec<String> {
     let mut hints = vec![
         "add the key to ssh-agent with ssh-add, or name it with IdentityFile in ~/.ssh/config"
             .to_owned(),
     ];
     let password = |method: &String| method == "password" || method == "keyboard-interactive";
-    if without_passwords && offered.iter().any(password) {
+    if passwords == Passwords::IfWanted && offered.iter().any(password) {
         hints.push("--ask-password lets longshore ask for the password".to_owned());
     }
     hints

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use controller::ssh::Passwords;
 use proto::fault::{Fault, FaultKind};
 
 use crate::client::{Operator, until};
@@ -240,16 +241,16 @@ async fn a_password_is_asked_for_only_when_the_operator_says_so() {
         let mut operator = Operator::new();
         operator.write("known_hosts", &server.known("ed25519"));
         operator.types(&[PASSWORD]);
-        let fault = operator.refused(&server).await;
-        assert_eq!(operator.asked(), [""; 0]);
-        assert!(
-            fault
-                .hints
-                .iter()
-                .any(|hint| hint.contains("--ask-password")),
-            "{fault:?}"
-        );
-        operator.options.passwords = true;
+        // Where there is no such flag, no hint names it.
+        for (passwords, named) in [(Passwords::Never, 0), (Passwords::IfWanted, 1)] {
+            operator.options.passwords = passwords;
+            let fault = operator.refused(&server).await;
+            assert_eq!(operator.asked(), [""; 0]);
+            let hints = fault.hints.iter();
+            let flags = hints.filter(|hint| hint.contains("--ask-password"));
+            assert_eq!(flags.count(), named, "{fault:?}");
+        }
+        operator.options.passwords = Passwords::Asked;
         operator.types(&["mistyped", PASSWORD]);
         operator.session(&server).await.close().await;
         assert_eq!(operator.asked().len(), 2);
@@ -282,7 +283,7 @@ async fn a_key_and_a_password_are_given_where_both_are_needed() {
             .any(|cause| cause.contains("right but not enough")),
         "{fault:?}"
     );
-    operator.options.passwords = true;
+    operator.options.passwords = Passwords::Asked;
     operator.types(&[PASSWORD]);
     operator.session(&server).await.close().await;
 }
