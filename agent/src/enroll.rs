@@ -10,7 +10,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
 use zeroize::Zeroizing;
 
-use crate::grant::{Grant, GrantError, RevocationList, encode};
+use crate::grant::{Grant, GrantError, encode};
 use crate::private::{self, FileError};
 
 const KEY_TAG: &str = "PRIVATE KEY";
@@ -159,13 +159,9 @@ pub fn accept(folder: &Path, grant: &str, now: UnixTime) -> Result<Accepted, Enr
         });
     }
     if let Some((_, old)) = &installed
-        && old.operators == grant.operators
-        && old.list.number > grant.list.number
+        && let Some((offered, installed)) = old.older_list(&grant)
     {
-        return Err(EnrollError::OldList {
-            offered: grant.list.number,
-            installed: old.list.number,
-        });
+        return Err(EnrollError::OldList { offered, installed });
     }
     let tidy = waiting.is_some();
     let kept = installed
@@ -183,19 +179,15 @@ pub fn accept(folder: &Path, grant: &str, now: UnixTime) -> Result<Accepted, Enr
     })
 }
 
-/// Puts a list whose signature has been checked in the place of an older one, and says whether it was newer.
+/// Changes whom this host believes, all at once; what is written has been checked by whoever calls.
 ///
 /// # Errors
 /// When nothing is installed, or the file cannot be written.
-pub(crate) fn replace_list(folder: &Path, list: RevocationList) -> Result<bool, EnrollError> {
+pub(crate) fn change(folder: &Path, change: impl FnOnce(&mut Grant)) -> Result<(), EnrollError> {
     let _lock = private::lock(folder)?;
     let (key, mut grant) = installed(folder)?.ok_or(EnrollError::NotOurs)?;
-    let newer = list.number > grant.list.number;
-    if newer {
-        grant.list = list;
-        install(folder, &key, &grant)?;
-    }
-    Ok(newer)
+    change(&mut grant);
+    Ok(install(folder, &key, &grant)?)
 }
 
 fn install(folder: &Path, key: &KeyPair, grant: &Grant) -> Result<(), FileError> {

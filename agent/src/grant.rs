@@ -3,6 +3,7 @@
 use proto::fault::{Fault, FaultKind};
 use proto::id::{FleetName, HostName};
 use proto::identity::Identity;
+use proto::trust::{self, MOST};
 use rcgen::{KeyPair, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use webpki::{BorrowedCertRevocationList, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -29,13 +30,20 @@ pub struct Grant {
     pub expires: u64,
     /// The host's certificate.
     pub certificate: CertificateDer<'static>,
-    /// Who signs operators.
-    pub operators: CertificateDer<'static>,
-    /// Who signs hosts.
-    pub hosts: CertificateDer<'static>,
-    /// Operators that no longer count.
-    pub list: RevocationList,
+    /// Who signs operators: one authority, or two while one takes the other's place.
+    pub operators: Vec<Operators>,
+    /// Who signs hosts: as many; the first has signed this one.
+    pub hosts: Vec<CertificateDer<'static>>,
     public_key: Vec<u8>,
+}
+
+/// One of the authorities that sign operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operators {
+    /// Its certificate.
+    pub authority: CertificateDer<'static>,
+    /// Those of its operators that no longer count.
+    pub list: RevocationList,
 }
 
 /// A revocation list whose signature has been checked.
@@ -81,7 +89,7 @@ impl Grant {
     pub fn from_pem(text: &str, now: UnixTime) -> Result<Self, GrantError> {
         let grant = Self::read(text)?;
         let refuse = |error: webpki::Error| GrantError::Certificate(reason(&error));
-        let anchor = anchor_from_trusted_cert(&grant.hosts).map_err(refuse)?;
+        let anchor = anchor_from_trusted_cert(grant.signer()).map_err(refuse)?;
         EndEntityCert::try_from(&grant.certificate)
             .and_then(|leaf| {
                 let usage = KeyUsage::required(SERVER_AUTH);
@@ -108,13 +116,86 @@ impl Grant {
         }
         let one_leaf = "exactly one certificate of a host";
         let [leaf] = <[_; 1]>::try_from(leaves).map_err(|_| GrantError::Parts(one_leaf))?;
-        let two = "the certificates of two authorities";
-        let pair = <[_; 2]>::try_from(authorities).map_err(|_| GrantError::Parts(two))?;
-        let one_list = "exactly one revocation list";
-        let [list] = <[_; 1]>::try_from(lists).map_err(|_| GrantError::Parts(one_list))?;
+        if lists.is_empty() || lists.len() > MOST {
+            return Err(GrantError::Parts("a revocation list of each authority"));
+        }
+        if authorities.len() != 2 * lists.len() {
+            let why = "an authority for hosts and one for operators with each list";
+            return Err(GrantError::Parts(why));
+        }
         // Which authority is which is a matter of signatures, not of order.
-        let (hosts, operators) = sorted(&leaf, pair)?;
-        assemble(leaf, hosts, operators, list)
+        let signer = taken(&mut authorities, |authority| signed(&leaf, authority))?;
+        let signer = signer.ok_or_else(|| {
+            let why = "it must be signed by exactly one of the authorities";
+            GrantError::Certificate(why.into())
+        })?;
+        let mut operators = Vec::new();
+        for list in lists {
+            let theirs =
+                |authority: &[u8]| Ok(RevocationList::verify(list.clone(), authority).is_ok());
+            let authority = taken(&mut authorities, theirs)?.ok_or(GrantError::List)?;
+            operators.push(Operators {
+                list: RevocationList::verify(list, &authority)?,
+                authority: authority.into(),
+            });
+        }
+        let hosts = std::iter::once(signer).chain(authorities);
+        assemble(leaf, hosts.map(CertificateDer::from).collect(), operators)
+    }
+
+    /// The authority that has signed this host's certificate.
+    #[must_use]
+    pub fn signer(&self) -> &CertificateDer<'static> {
+        &self.hosts[0]
+    }
+
+    /// Names all authorities that this host believes.
+    #[must_use]
+    pub fn authorities(&self) -> String {
+        let hosts = self.hosts.iter().map(AsRef::as_ref);
+        let operators = self.operators.iter().map(|one| one.authority.as_ref());
+        trust::fingerprint(hosts, operators)
+    }
+
+    /// Names the fleet on workstations: its first authorities, whose name later ones carry as their unit.
+    #[must_use]
+    pub fn fleet_id(&self) -> String {
+        let unit = |authority: &CertificateDer<'_>| {
+            let authority = parse(authority).ok()?;
+            let unit = authority.subject().iter_organizational_unit().next()?;
+            unit.as_str().ok().map(str::to_owned)
+        };
+        let named = self.hosts.iter().find_map(unit);
+        named.unwrap_or_else(|| self.authorities())
+    }
+
+    /// The number of the oldest list in use.
+    #[must_use]
+    pub fn list_number(&self) -> u128 {
+        let numbers = self.operators.iter().map(|one| one.list.number);
+        numbers.min().unwrap_or_default()
+    }
+
+    /// Unix seconds by which there should be a newer list.
+    #[must_use]
+    pub fn list_due(&self) -> u64 {
+        let due = self.operators.iter().map(|one| one.list.next);
+        due.min().unwrap_or_default()
+    }
+
+    /// An authority of which `other` has an older list than this, as their numbers: theirs and ours.
+    pub(crate) fn older_list(&self, other: &Self) -> Option<(u128, u128)> {
+        self.operators.iter().find_map(|ours| {
+            let same = |theirs: &&Operators| theirs.authority == ours.authority;
+            let theirs = other.operators.iter().find(same)?;
+            let (offered, current) = (theirs.list.number, ours.list.number);
+            (offered < current).then_some((offered, current))
+        })
+    }
+
+    /// Whether both believe the same authorities.
+    pub(crate) fn believes_the_same(&self, other: &Self) -> bool {
+        self.authorities() == other.authorities()
     }
 
     /// Whether the certificate is for this key.
@@ -126,14 +207,15 @@ impl Grant {
     /// The parts as text, in the order in which an approval prints them.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        [
-            ("CERTIFICATE", self.certificate.as_ref()),
-            ("CERTIFICATE", self.operators.as_ref()),
-            ("X509 CRL", self.list.der.as_ref()),
-            ("CERTIFICATE", self.hosts.as_ref()),
-        ]
-        .map(|(tag, der)| encode(tag, der))
-        .concat()
+        let mut text = encode("CERTIFICATE", &self.certificate);
+        for Operators { authority, list } in &self.operators {
+            text.push_str(&encode("CERTIFICATE", authority));
+            text.push_str(&encode("X509 CRL", &list.der));
+        }
+        for authority in &self.hosts {
+            text.push_str(&encode("CERTIFICATE", authority));
+        }
+        text
     }
 }
 
@@ -143,49 +225,52 @@ pub(crate) fn encode(tag: &str, der: &[u8]) -> String {
     pem::encode_config(&pem::Pem::new(tag, der), config)
 }
 
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, GrantError> {
+pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, GrantError> {
     let parsed = X509Certificate::from_der(der);
     let (_, certificate) = parsed.map_err(|error| GrantError::Unreadable(error.to_string()))?;
     Ok(certificate)
 }
 
-fn sorted(leaf: &[u8], [first, second]: [Vec<u8>; 2]) -> Result<(Vec<u8>, Vec<u8>), GrantError> {
-    let leaf = parse(leaf)?;
-    let signed_by = |der: &[u8]| -> Result<bool, GrantError> {
-        let authority = parse(der)?;
-        let named = leaf.issuer() == authority.subject();
-        Ok(named && leaf.verify_signature(Some(authority.public_key())).is_ok())
-    };
-    match (signed_by(&first)?, signed_by(&second)?) {
-        (true, false) => Ok((first, second)),
-        (false, true) => Ok((second, first)),
-        _ => {
-            let why = "it must be signed by exactly one of the authorities";
-            Err(GrantError::Certificate(why.into()))
+fn signed(leaf: &[u8], by: &[u8]) -> Result<bool, GrantError> {
+    let (leaf, authority) = (parse(leaf)?, parse(by)?);
+    let named = leaf.issuer() == authority.subject();
+    Ok(named && leaf.verify_signature(Some(authority.public_key())).is_ok())
+}
+
+/// Takes out the one that `is_it`; `None` when there is no such one, or more of them.
+fn taken(
+    all: &mut Vec<Vec<u8>>,
+    is_it: impl Fn(&[u8]) -> Result<bool, GrantError>,
+) -> Result<Option<Vec<u8>>, GrantError> {
+    let mut found = Vec::new();
+    for (at, one) in all.iter().enumerate() {
+        if is_it(one)? {
+            found.push(at);
         }
     }
+    Ok(match found.as_slice() {
+        [only] => Some(all.swap_remove(*only)),
+        _ => None,
+    })
 }
 
 fn assemble(
     leaf: Vec<u8>,
-    hosts: Vec<u8>,
-    operators: Vec<u8>,
-    list: Vec<u8>,
+    hosts: Vec<CertificateDer<'static>>,
+    operators: Vec<Operators>,
 ) -> Result<Grant, GrantError> {
-    let operators = CertificateDer::from(operators);
-    let list = RevocationList::verify(list, &operators)?;
     let leaf = CertificateDer::from(leaf);
     let refuse = |why: &str| GrantError::Certificate(why.to_owned());
     let (fleet, host) = host_name(&leaf).ok_or_else(|| refuse("it does not name a host"))?;
     // Names from the wire are compared with the fleet's: an authority of another fleet would only look like ours.
-    let organization = |der: &[u8]| -> Result<Option<String>, GrantError> {
-        let authority = parse(der)?;
-        let name = authority.subject().iter_organization().next();
-        Ok(name.and_then(|name| name.as_str().ok()).map(str::to_owned))
-    };
-    for authority in [hosts.as_slice(), &operators] {
+    for authority in hosts
+        .iter()
+        .chain(operators.iter().map(|one| &one.authority))
+    {
         if organization(authority)?.as_deref() != Some(fleet.as_str()) {
-            return Err(GrantError::Parts("two authorities of the host's own fleet"));
+            return Err(GrantError::Parts(
+                "authorities of the host's own fleet only",
+            ));
         }
     }
     let parsed = parse(&leaf)?;
@@ -200,10 +285,16 @@ fn assemble(
         expires,
         certificate: leaf,
         operators,
-        hosts: hosts.into(),
-        list,
+        hosts,
         public_key,
     })
+}
+
+/// The fleet that an authority says it is of.
+pub(crate) fn organization(authority: &[u8]) -> Result<Option<String>, GrantError> {
+    let authority = parse(authority)?;
+    let name = authority.subject().iter_organization().next();
+    Ok(name.and_then(|name| name.as_str().ok()).map(str::to_owned))
 }
 
 fn host_name(leaf: &CertificateDer<'_>) -> Option<(FleetName, HostName)> {
@@ -223,7 +314,7 @@ impl RevocationList {
     ///
     /// # Errors
     /// When it is not such a list, whole and numbered.
-    pub(crate) fn verify(der: Vec<u8>, operators: &CertificateDer<'_>) -> Result<Self, GrantError> {
+    pub(crate) fn verify(der: Vec<u8>, operators: &[u8]) -> Result<Self, GrantError> {
         let operators = parse(operators)?;
         let parsed = CertificateRevocationList::from_der(&der);
         let (rest, list) = parsed.map_err(|_| GrantError::List)?;

@@ -23,6 +23,8 @@ pub struct Peer {
     /// Unix seconds at which the certificate ends.
     pub expires: u64,
     pub(crate) serial: Vec<u8>,
+    /// The name of the authority that signed it, as certificates hold names.
+    pub(crate) issuer: Vec<u8>,
 }
 
 /// A certificate that names no operator of this fleet.
@@ -64,6 +66,7 @@ impl Peer {
             address,
             expires: u64::try_from(ends).unwrap_or_default(),
             serial: certificate.serial().to_vec(),
+            issuer: certificate.issuer().to_vec(),
         })
     }
 

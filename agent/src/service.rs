@@ -205,6 +205,13 @@ impl Agent for AgentService {
         renewal::accept(self.trust.clone(), request).await
     }
 
+    async fn trust(
+        &self,
+        request: Request<wire::TrustRequest>,
+    ) -> Result<Response<wire::TrustResponse>, Status> {
+        renewal::trust(self.trust.clone(), request).await
+    }
+
     async fn logs(
         &self,
         request: Request<wire::LogsRequest>,

@@ -77,6 +77,11 @@ fn now() -> OffsetDateTime {
 }
 
 fn authority(fleet: &str, name: &str) -> Signer {
+    let params = authority_params(fleet, name);
+    Signer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn authority_params(fleet: &str, name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params
@@ -87,7 +92,23 @@ fn authority(fleet: &str, name: &str) -> Signer {
         (now() - Duration::days(500), now() + Duration::days(3650));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Signer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    params
+}
+
+/// What one authority gives to say that another, of that name and with its key, is to be believed as it is.
+pub(crate) fn voucher(
+    by: &Signer,
+    fleet: &str,
+    name: &str,
+    valid: (i64, i64),
+    of: &Signer,
+) -> Vec<u8> {
+    let mut params = authority_params(fleet, name);
+    (params.not_before, params.not_after) = (
+        now() + Duration::days(valid.0),
+        now() + Duration::days(valid.1),
+    );
+    params.signed_by(of.key(), by).unwrap().der().to_vec()
 }
 
 impl TestFleet {
@@ -95,6 +116,14 @@ impl TestFleet {
         Self {
             hosts: authority(fleet, "longshore hosts"),
             operators: authority(fleet, "longshore operators"),
+        }
+    }
+
+    /// The authorities that take the place of the first ones.
+    pub(crate) fn successor(fleet: &str) -> Self {
+        Self {
+            hosts: authority(fleet, "longshore hosts 2"),
+            operators: authority(fleet, "longshore operators 2"),
         }
     }
 
@@ -133,12 +162,17 @@ impl TestFleet {
 
     /// What `controller host approve` would print for this request.
     pub(crate) fn grant(&self, request: &str, leaf: &Leaf<'_>, list: &List<'_>) -> String {
+        self.grant_with(request, leaf, &self.list(list))
+    }
+
+    /// As [`grant`](Self::grant), with a list that is there already.
+    pub(crate) fn grant_with(&self, request: &str, leaf: &Leaf<'_>, list: &str) -> String {
         let key = rcgen::CertificateSigningRequestParams::from_pem(request).unwrap();
         let leaf = params(leaf)
             .signed_by(&key.public_key, &self.hosts)
             .unwrap();
         let (operators, hosts) = (self.operators.pem(), self.hosts.pem());
-        [leaf.pem(), operators, self.list(list), hosts].concat()
+        [leaf.pem(), operators, list.to_owned(), hosts].concat()
     }
 
     /// Enrols and accepts in one go.

@@ -17,6 +17,7 @@ use crate::enroll::{self, EnrollError};
 use crate::grant::Grant;
 use crate::peer::Peer;
 
+mod authorities;
 mod change;
 mod verify;
 
@@ -118,8 +119,7 @@ impl Trust {
     fn reload_locked(&self) -> Result<(), TrustError> {
         let new = read(&self.folder, &self.clock)?;
         let old = self.current();
-        let (offered, current) = (new.grant.list.number, old.grant.list.number);
-        if new.grant.operators == old.grant.operators && offered < current {
+        if let Some((offered, current)) = old.grant.older_list(&new.grant) {
             return Err(TrustError::OldList { offered, current });
         }
         self.current.send_replace(Arc::new(new));
@@ -162,15 +162,26 @@ impl Current {
         self.grant.expires
     }
 
-    /// How long it is good, and which revocation list is in use.
+    /// How long it is good, which revocation lists are in use, and whom it believes.
     #[must_use]
     pub fn credentials(&self) -> Credentials {
         Credentials {
             begins: self.grant.begins,
             expires: self.grant.expires,
-            list: u64::try_from(self.grant.list.number).unwrap_or(u64::MAX),
-            list_due: self.grant.list.next,
+            list: u64::try_from(self.grant.list_number()).unwrap_or(u64::MAX),
+            list_due: self.grant.list_due(),
+            authorities: self.grant.authorities(),
+            signer: proto::trust::name(self.grant.signer()),
         }
+    }
+
+    /// The name of the authority that signs operators, as their certificates hold it.
+    #[cfg(test)]
+    pub(crate) fn issuer(&self) -> Vec<u8> {
+        let anchor = webpki::anchor_from_trusted_cert(&self.grant.operators[0].authority);
+        anchor
+            .map(|anchor| anchor.subject.to_vec())
+            .unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -185,7 +196,7 @@ impl Current {
         if peer.is_expired(now) {
             return Err("the operator's certificate has expired");
         }
-        self.verifier.check_list(&peer.serial, now)
+        self.verifier.check_lists(&peer.issuer, &peer.serial, now)
     }
 }
 

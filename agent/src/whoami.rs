@@ -5,7 +5,6 @@ use std::path::Path;
 
 use proto::id::{FleetName, HostName};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use crate::enroll::{self, EnrollError};
@@ -17,8 +16,10 @@ pub struct Installed {
     pub host: HostName,
     /// Its fleet.
     pub fleet: FleetName,
-    /// Names the two authorities, as the folder of a workstation's identities is named.
+    /// Names all authorities that it believes.
     pub authorities: String,
+    /// Names the fleet, whatever its authorities are now.
+    pub fleet_id: String,
     /// Unix seconds at which the certificate ends.
     pub expires: u64,
     /// Number of the list of revoked operators.
@@ -44,21 +45,12 @@ impl fmt::Display for Installed {
 /// When it is damaged, or others can read it.
 pub fn installed(folder: &Path) -> Result<Option<Installed>, EnrollError> {
     let installed = enroll::installed(folder)?;
-    Ok(installed.map(|(_, grant)| {
-        let mut digest = Sha256::new();
-        digest.update(Sha256::digest(&grant.hosts));
-        digest.update(Sha256::digest(&grant.operators));
-        let digest = digest.finalize();
-        Installed {
-            authorities: digest
-                .iter()
-                .take(16)
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-            host: grant.host,
-            fleet: grant.fleet,
-            expires: grant.expires,
-            revocations: grant.list.number,
-        }
+    Ok(installed.map(|(_, grant)| Installed {
+        authorities: grant.authorities(),
+        fleet_id: grant.fleet_id(),
+        revocations: grant.list_number(),
+        host: grant.host,
+        fleet: grant.fleet,
+        expires: grant.expires,
     }))
 }

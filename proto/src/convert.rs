@@ -11,6 +11,7 @@ mod plan;
 mod probe;
 mod stage;
 mod status;
+mod trust;
 mod upgrade;
 
 pub use fault::{fault_from_status, fault_to_status};

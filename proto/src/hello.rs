@@ -95,7 +95,7 @@ pub struct HostFacts {
 }
 
 /// How long a host is what it says, and whom it no longer believes. Times are unix seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// When the host's certificate begins.
     pub begins: u64,
@@ -105,6 +105,11 @@ pub struct Credentials {
     pub list: u64,
     /// When there should be a newer one.
     pub list_due: u64,
+    /// Names all authorities that the host believes, as [`trust::fingerprint`](crate::trust::fingerprint) does; empty
+    /// from an agent whose authorities cannot be changed over the network.
+    pub authorities: String,
+    /// Names the hosts' authority that signed the host's certificate, as [`trust::name`](crate::trust::name) does.
+    pub signer: String,
 }
 
 /// The protocol to speak, or the sentence that says why there is none.

@@ -24,5 +24,6 @@ pub mod registry;
 pub mod role;
 pub mod stack;
 pub mod status;
+pub mod trust;
 pub mod upgrade;
 pub mod wire;

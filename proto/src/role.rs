@@ -66,6 +66,7 @@ pub const REQUIRED: &[(&str, Role)] = &[
     ("Revocations", Role::Viewer),
     ("Renew", Role::Admin),
     ("Accept", Role::Admin),
+    ("Trust", Role::Admin),
     ("Upgrade", Role::Admin),
 ];
 

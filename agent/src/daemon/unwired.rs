@@ -7,7 +7,8 @@ use proto::wire::v1::{
     DownRequest, Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogRecord,
     LogsRequest, PlanRequest, PlanResponse, RenewRequest, RenewResponse, RevocationsRequest,
     RevocationsResponse, RollbackRequest, SavedChunk, SavedRequest, StageRequest, StageResponse,
-    StatusRequest, StatusResponse, UpgradeRequest, UpgradeResponse, WatchRequest,
+    StatusRequest, StatusResponse, TrustRequest, TrustResponse, UpgradeRequest, UpgradeResponse,
+    WatchRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -80,6 +81,10 @@ impl Agent for Unwired {
     }
 
     async fn accept(&self, _: Request<AcceptRequest>) -> Answer<AcceptResponse> {
+        not_here()
+    }
+
+    async fn trust(&self, _: Request<TrustRequest>) -> Answer<TrustResponse> {
         not_here()
     }
 

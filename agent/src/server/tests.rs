@@ -11,8 +11,8 @@ use proto::wire::v1::{
     CheckResponse, ConfirmRequest, ConfirmResponse, DeployRequest, DeployResponse, DownRequest,
     Event, HelloRequest, HelloResponse, HistoryRequest, HistoryResponse, LogsRequest, PlanRequest,
     PlanResponse, RenewRequest, RenewResponse, RevocationsRequest, RevocationsResponse,
-    RollbackRequest, SavedRequest, StageRequest, StatusRequest, StatusResponse, UpgradeRequest,
-    WatchRequest,
+    RollbackRequest, SavedRequest, StageRequest, StatusRequest, StatusResponse, TrustRequest,
+    TrustResponse, UpgradeRequest, WatchRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -24,6 +24,7 @@ use crate::daemon::Unwired;
 use crate::peer::Peer;
 use crate::testing::{Held, List, TestFleet, client, dial};
 
+mod authorities;
 mod crowd;
 mod recorded;
 mod renewal;
@@ -141,6 +142,13 @@ impl Agent for Stub {
         request: Request<AcceptRequest>,
     ) -> Result<Response<AcceptResponse>, Status> {
         Unwired.accept(request).await
+    }
+
+    async fn trust(
+        &self,
+        request: Request<TrustRequest>,
+    ) -> Result<Response<TrustResponse>, Status> {
+        Unwired.trust(request).await
     }
 
     async fn logs(

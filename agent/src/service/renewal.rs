@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use proto::convert::InvalidMessage;
 use proto::fault::{Fault, FaultKind};
 use proto::wire::v1 as wire;
 use tonic::{Request, Response, Status};
 
-use super::request::{caller, refuse};
+use super::request::{caller, peer, refuse};
 use crate::tls::Trust;
 
 pub(super) async fn revocations(
@@ -53,6 +54,25 @@ pub(super) async fn accept(
     });
     let expires = accepted.await?.expires;
     Ok(Response::new(wire::AcceptResponse { expires }))
+}
+
+pub(super) async fn trust(
+    trust: Option<Arc<Trust>>,
+    request: Request<wire::TrustRequest>,
+) -> Result<Response<wire::TrustResponse>, Status> {
+    let (caller, peer) = (caller(&request)?, peer(&request)?);
+    let wanted = request
+        .into_inner()
+        .try_into()
+        .map_err(|error: InvalidMessage| refuse(error))?;
+    let believed = apart(trust, move |trust| {
+        trust.believe(wanted, &peer, |what| {
+            caller.asks(None, what);
+            caller.let_in()
+        })
+    });
+    believed.await?;
+    Ok(Response::new(wire::TrustResponse {}))
 }
 
 async fn apart<T: Send + 'static>(

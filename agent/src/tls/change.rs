@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::verify::GRACE;
 use super::{Trust, TrustError};
 use crate::enroll::{self, Accepted};
-use crate::grant::{Grant, RevocationList};
+use crate::grant::{Grant, GrantError, Operators, RevocationList};
 
 impl Trust {
     /// Takes a list into use if it is newer than the one in use, and says which number is. `let_in` is called before
@@ -25,25 +25,33 @@ impl Trust {
     ) -> Result<u128, Fault> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current();
-        let list = RevocationList::verify(der, &current.grant.operators)
-            .map_err(|error| Fault::new(FaultKind::Refused, error.to_string()))?;
-        if list == current.grant.list {
+        let theirs = |one: &Operators| {
+            let list = RevocationList::verify(der.clone(), &one.authority).ok()?;
+            Some((one.clone(), list))
+        };
+        let (of, list) = current
+            .grant
+            .operators
+            .iter()
+            .find_map(theirs)
+            .ok_or_else(|| Fault::new(FaultKind::Refused, GrantError::List.to_string()))?;
+        if list == of.list {
             return Ok(list.number);
         }
-        is_newer(&list, &current.grant.list)?;
-        let ends = list.next.saturating_add(GRACE.as_secs());
-        if ends <= self.now().as_secs() {
-            // With it in use nobody would get in any more.
-            let what = format!(
-                "list {} is long out of date by this host's clock",
-                list.number
-            );
-            return Err(Fault::new(FaultKind::Refused, what)
-                .hint("compare the clocks of the host and of whoever signs"));
-        }
+        is_newer(&list, &of.list)?;
+        is_in_date(&list, self.now())?;
         let number = list.number;
         let_in(&format!("list {number} of revoked operators"))?;
-        enroll::replace_list(&self.folder, list).map_err(TrustError::from)?;
+        let replace = |grant: &mut Grant| {
+            let place = grant.operators.iter_mut();
+            for place in place.filter(|place| place.authority == of.authority) {
+                // Another program may have brought a newer one meanwhile.
+                if place.list.number < list.number {
+                    place.list = list.clone();
+                }
+            }
+        };
+        enroll::change(&self.folder, replace).map_err(TrustError::from)?;
         self.reload_locked()?;
         Ok(number)
     }
@@ -72,8 +80,7 @@ impl Trust {
         let own = &current.grant;
         let same = offered.fleet == own.fleet
             && offered.host == own.host
-            && offered.hosts == own.hosts
-            && offered.operators == own.operators;
+            && offered.believes_the_same(own);
         if !same {
             let what = "the grant would make this another host, or one that obeys others";
             return Err(Fault::new(FaultKind::Refused, what)
@@ -98,7 +105,20 @@ fn day(seconds: u64) -> String {
     at.map_or("for ever".to_owned(), |at| at.date().to_string())
 }
 
-fn is_newer(offered: &RevocationList, current: &RevocationList) -> Result<(), Fault> {
+/// With a list that ended long ago nobody would get in any more.
+pub(super) fn is_in_date(list: &RevocationList, now: UnixTime) -> Result<(), Fault> {
+    if list.next.saturating_add(GRACE.as_secs()) > now.as_secs() {
+        return Ok(());
+    }
+    let what = format!(
+        "list {} is long out of date by this host's clock",
+        list.number
+    );
+    Err(Fault::new(FaultKind::Refused, what)
+        .hint("compare the clocks of the host and of whoever signs"))
+}
+
+pub(super) fn is_newer(offered: &RevocationList, current: &RevocationList) -> Result<(), Fault> {
     let (ours, theirs) = (current.number, offered.number);
     if theirs > ours {
         return Ok(());

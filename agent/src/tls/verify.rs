@@ -31,10 +31,16 @@ pub(super) const GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) struct OperatorVerifier {
     fleet: FleetName,
     host: HostName,
-    authority: TrustAnchor<'static>,
+    believed: Vec<Believed>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// One authority that signs operators, with its list.
+#[derive(Debug)]
+struct Believed {
+    anchor: TrustAnchor<'static>,
     list: CertRevocationList<'static>,
     list_ends: u64,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl OperatorVerifier {
@@ -42,22 +48,41 @@ impl OperatorVerifier {
         grant: &Grant,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Result<Self, webpki::Error> {
+        let believed = grant.operators.iter().map(|one| {
+            Ok(Believed {
+                anchor: anchor_from_trusted_cert(&one.authority)?.to_owned(),
+                list: OwnedCertRevocationList::from_der(&one.list.der)?.into(),
+                list_ends: one.list.next.saturating_add(GRACE.as_secs()),
+            })
+        });
         Ok(Self {
             fleet: grant.fleet.clone(),
             host: grant.host.clone(),
-            authority: anchor_from_trusted_cert(&grant.operators)?.to_owned(),
-            list: OwnedCertRevocationList::from_der(&grant.list.der)?.into(),
-            list_ends: grant.list.next.saturating_add(GRACE.as_secs()),
+            believed: believed.collect::<Result<_, webpki::Error>>()?,
             algorithms,
         })
     }
 
-    /// What the revocation list has against a serial number.
-    pub(super) fn check_list(&self, serial: &[u8], now: UnixTime) -> Result<(), &'static str> {
-        if now.as_secs() >= self.list_ends {
+    /// The authority of that name; no two have the same.
+    fn believed(&self, issuer: &[u8]) -> Option<&Believed> {
+        let named = |one: &&Believed| one.anchor.subject.as_ref() == issuer;
+        self.believed.iter().find(named)
+    }
+
+    /// What the authority's revocation list has against a serial number, if it is believed at all.
+    pub(super) fn check_lists(
+        &self,
+        issuer: &[u8],
+        serial: &[u8],
+        now: UnixTime,
+    ) -> Result<(), &'static str> {
+        let Some(believed) = self.believed(issuer) else {
+            return Err("the authority that signed the operator's certificate is no longer in use");
+        };
+        if now.as_secs() >= believed.list_ends {
             return Err("the list of revoked operators is too old");
         }
-        match self.list.find_serial(serial) {
+        match believed.list.find_serial(serial) {
             Ok(None) => Ok(()),
             Ok(Some(_)) => Err("the operator's certificate is revoked"),
             Err(_) => Err("the list of revoked operators cannot be read"),
@@ -77,10 +102,16 @@ impl ClientCertVerifier for OperatorVerifier {
         _intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if now.as_secs() >= self.list_ends {
+        let certificate = EndEntityCert::try_from(end_entity).map_err(reason)?;
+        // Signed by nobody who is believed, it fails below for the reason that says most.
+        let believed = self
+            .believed(certificate.issuer())
+            .or(self.believed.first());
+        let believed = believed.ok_or(CertificateError::UnknownIssuer)?;
+        if now.as_secs() >= believed.list_ends {
             return Err(CertificateError::ExpiredRevocationList.into());
         }
-        let lists = [&self.list];
+        let lists = [&believed.list];
         let revocation = RevocationOptionsBuilder::new(&lists)
             .map_err(|_| CertificateError::UnknownRevocationStatus)?
             .with_depth(RevocationCheckDepth::EndEntity)
@@ -88,11 +119,10 @@ impl ClientCertVerifier for OperatorVerifier {
             // The date was checked above, with its grace.
             .with_expiration_policy(ExpirationPolicy::Ignore)
             .build();
-        let certificate = EndEntityCert::try_from(end_entity).map_err(reason)?;
         certificate
             .verify_for_usage(
                 self.algorithms.all,
-                std::slice::from_ref(&self.authority),
+                std::slice::from_ref(&believed.anchor),
                 &[], // authorities sign leaves only
                 now,
                 KeyUsage::required(CLIENT_AUTH),

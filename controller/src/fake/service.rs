@@ -65,7 +65,7 @@ impl Agent for FakeAgent {
             file_limit: 10_000,
             operator: "ana".to_owned(),
             role: Role::Admin,
-            credentials: self.0.script.credentials,
+            credentials: self.0.script.credentials.clone(),
             build: String::new(),
             instance: String::new(),
         })))
@@ -327,6 +327,13 @@ impl Agent for FakeAgent {
         let grant = request.into_inner().grant;
         self.0.seen.lock().unwrap().grants.push(grant);
         Ok(Response::new(wire::AcceptResponse { expires: 1 }))
+    }
+
+    async fn trust(
+        &self,
+        _: Request<wire::TrustRequest>,
+    ) -> Result<Response<wire::TrustResponse>, Status> {
+        Ok(Response::new(wire::TrustResponse {}))
     }
 
     async fn logs(

@@ -33,6 +33,7 @@ const CALLS: &[(&str, When)] = &[
     ("Revocations", When::Kept),
     ("Renew", When::Called),
     ("Accept", When::Called),
+    ("Trust", When::Kept),
     ("Upgrade", When::Kept),
 ];
 

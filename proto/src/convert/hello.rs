@@ -70,12 +70,16 @@ fn credentials_to_wire(credentials: Credentials) -> wire::Credentials {
         expires,
         list,
         list_due,
+        authorities,
+        signer,
     } = credentials;
     wire::Credentials {
         begins,
         expires,
         list,
         list_due,
+        authorities,
+        signer,
     }
 }
 
@@ -85,12 +89,16 @@ fn credentials_from_wire(credentials: wire::Credentials) -> Credentials {
         expires,
         list,
         list_due,
+        authorities,
+        signer,
     } = credentials;
     Credentials {
         begins,
         expires,
         list,
         list_due,
+        authorities,
+        signer,
     }
 }
 

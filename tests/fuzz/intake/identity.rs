@@ -91,7 +91,7 @@ pub(super) fn grant(bytes: &[u8]) {
             let again = Grant::from_pem(&grant.to_pem(), now()).unwrap();
             assert_eq!(again.to_pem(), grant.to_pem());
             assert_eq!((&again.fleet, &again.host), (&grant.fleet, &grant.host));
-            assert_eq!(again.list, grant.list);
+            assert_eq!(again.operators, grant.operators);
         }
         Err(error) => check_error(&error),
     }
@@ -121,7 +121,7 @@ pub(super) fn identity_file(bytes: &[u8]) {
             FleetCa::from_pem(include_str!("../corpus/authorities/ca.pem")).unwrap()
         });
         let home = Home::at(&scratch.path().join("home"));
-        let operator = home.fleet(&ca.fingerprint());
+        let operator = home.fleet(ca.id());
         operator.create().unwrap();
         write(&operator.operator(), bytes);
         match load_operator(&home, ca) {

@@ -61,6 +61,7 @@ impl Host {
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             expires: u64::MAX,
             serial: vec![0x0a, 0x1b],
+            issuer: self.trust.current().issuer(),
         };
         let host = "emilia".parse().unwrap();
         let service = AgentService::new(host, self.deployer.clone(), CancellationToken::new());
