@@ -9,8 +9,8 @@ use x509_parser::parse_x509_certificate;
 use crate::clock;
 use crate::fleet::Fleet;
 use crate::home::Home;
-use crate::identity::{OperatorIdentity, load_operator, read_ca};
-use crate::pki::{AuthorityKind, FleetCa};
+use crate::identity::{OperatorIdentity, current_operator, read_ca};
+use crate::pki::{AuthorityKind, FleetCa, Succession};
 use crate::upkeep::read_list;
 
 /// Warned of from so long before.
@@ -27,15 +27,16 @@ fn check_at(home: &Home, fleet: &Fleet, now: OffsetDateTime) -> Vec<Finding> {
         Err(error) => return vec![from_fault(error.into())],
     };
     let mut findings = Vec::new();
-    if let Err(error) = home.fleet(&ca.fingerprint()).check() {
+    if let Err(error) = home.fleet(ca.id()).check() {
         findings.push(from_fault(error.into()));
     } else {
-        match load_operator(home, &ca) {
+        match current_operator(home, &ca, &fleet.ca) {
             Ok(operator) => findings.extend(own_ending(&operator, now)),
             Err(error) => findings.push(from_fault(error.into())),
         }
     }
     findings.extend(authorities(&ca, now));
+    findings.extend(unfinished(&ca));
     findings.extend(list(fleet, &ca, now));
     findings
 }
@@ -47,7 +48,7 @@ pub(crate) fn endings(
     ca: &FleetCa,
     now: OffsetDateTime,
 ) -> Vec<Finding> {
-    let own = load_operator(home, ca).ok();
+    let own = current_operator(home, ca, &fleet.ca).ok();
     let own = own.and_then(|operator| own_ending(&operator, now));
     let mut findings: Vec<Finding> = own.into_iter().chain(authorities(ca, now)).collect();
     findings.extend(list(fleet, ca, now));
@@ -64,7 +65,7 @@ fn own_ending(operator: &OperatorIdentity, now: OffsetDateTime) -> Option<Findin
 }
 
 fn list(fleet: &Fleet, ca: &FleetCa, now: OffsetDateTime) -> Option<Finding> {
-    let list = read_list(&fleet.revocations(), ca.operators());
+    let list = read_list(&fleet.revocations(), ca);
     match list {
         Ok(list) => ending(
             "the list of revoked operators",
@@ -76,14 +77,35 @@ fn list(fleet: &Fleet, ca: &FleetCa, now: OffsetDateTime) -> Option<Finding> {
     }
 }
 
-fn authorities(ca: &FleetCa, now: OffsetDateTime) -> impl Iterator<Item = Finding> {
-    let both = [
-        (AuthorityKind::Hosts, ca.hosts()),
-        (AuthorityKind::Operators, ca.operators()),
-    ];
-    both.into_iter().filter_map(move |(kind, der)| {
-        let name = format!("the authority \"{}\"", kind.common_name());
-        ending(&name, end(der)?, now, "controller ca rotate")
+fn authorities(ca: &FleetCa, now: OffsetDateTime) -> Vec<Finding> {
+    // One whose place was taken ends without harm.
+    let signing = ca.signing();
+    let kinds = [AuthorityKind::Hosts, AuthorityKind::Operators].into_iter();
+    kinds
+        .filter_map(|kind| {
+            let name = format!("the authority \"{}\"", kind.name(signing.generation));
+            ending(&name, end(signing.of(kind))?, now, "controller ca rotate")
+        })
+        .collect()
+}
+
+fn unfinished(ca: &FleetCa) -> Option<Finding> {
+    let (what, mend) = match ca.succession() {
+        Succession::Settled => return None,
+        Succession::Begun => (
+            "new authorities are made known and do not sign yet",
+            "controller ca rotate --switch, once everybody has the new ca.pem; or --abort",
+        ),
+        Succession::Switched => (
+            "the old authorities are still believed",
+            "controller ca rotate --finish, once everybody has what is in operators/",
+        ),
+    };
+    Some(Finding {
+        stack: None,
+        what: what.to_owned(),
+        why: "`controller ca rotate` was begun and not finished".to_owned(),
+        mend: mend.to_owned(),
     })
 }
 
@@ -177,7 +199,7 @@ mod tests {
         );
 
         let ca = read_ca(&fleet.ca).unwrap();
-        let key = home.fleet(&ca.fingerprint()).operator();
+        let key = home.fleet(ca.id()).operator();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         let open = told(&home, &fleet, 0);
         assert!(open.len() == 1 && open[0].contains("chmod go="), "{open:?}");

@@ -79,6 +79,8 @@ pub struct Wish {
     pub fleet: FleetName,
     /// Names the fleet's authorities.
     pub authorities: String,
+    /// Names the fleet, whatever its authorities are.
+    pub fleet_id: String,
     /// Where the agent will be reached, for people.
     pub address: String,
     /// Install Docker and Compose where they are missing.
@@ -200,6 +202,7 @@ impl Enrolment<'_> {
             host: &self.wish.host,
             fleet: &self.wish.fleet,
             authorities: &self.wish.authorities,
+            fleet_id: &self.wish.fleet_id,
             version: &binary.version,
             sha256,
             size: binary.size,

@@ -12,15 +12,17 @@ use time::OffsetDateTime;
 use crate::clock;
 use crate::fleet_file::{self, FleetFileError};
 use crate::home::{FleetFolder, Home};
-use crate::passphrase::{PassphraseError, Purpose, Sources};
+use crate::passphrase::{Passphrase, PassphraseError, Purpose, Sources};
 use crate::pki::{
-    Authorities, Fingerprint, FleetCa, Issued, PkiError, Request, RevocationList, make_request,
+    Authorities, AuthorityKind, Fingerprint, FleetCa, Issued, PkiError, Request, RevocationList,
+    encode, make_request,
 };
 use crate::private::{self, FileError};
 
 mod issued;
 mod list;
 mod operator;
+mod rotation;
 mod signer;
 
 use issued::record;
@@ -28,9 +30,10 @@ use issued::record;
 pub use list::{OperatorEntry, OperatorListParams, operator_list, to_revoke};
 pub use operator::{
     OperatorAcceptParams, OperatorAcceptReport, OperatorApproveParams, OperatorApproveReport,
-    OperatorIdentity, OperatorRequestParams, OperatorRequestReport, load_operator, operator_accept,
-    operator_approve, operator_request,
+    OperatorIdentity, OperatorRequestParams, OperatorRequestReport, current_operator,
+    load_operator, operator_accept, operator_approve, operator_request,
 };
+pub use rotation::{Reissued, Rotation};
 pub use signer::{Signer, is_old};
 
 /// An identity could not be made, installed or used.
@@ -166,7 +169,7 @@ pub fn init(params: &InitParams<'_>) -> Result<InitReport, IdentityError> {
     let now = clock::now();
     let authorities = Authorities::generate(params.fleet, now)?;
     let fingerprint = authorities.public().fingerprint();
-    let folder = params.home.fleet(&fingerprint);
+    let folder = params.home.fleet(authorities.public().id());
     folder.create()?;
     private::write_secret(&folder.authorities(), &authorities.to_pem(&passphrase)?)?;
 
@@ -243,15 +246,24 @@ pub fn host_approve(params: &HostApproveParams<'_>) -> Result<HostApproveReport,
 
 /// One text file with all that a host must know: its certificate, whom it obeys, who no longer counts, and who signed it.
 fn grant(issued: &Issued, public: &FleetCa, list: &RevocationList, host: &HostName) -> String {
-    format!(
-        "# For host {host} of fleet {}: give this to `agent accept` there. Nothing in it is secret.\n\
-         # its certificate\n{}# the operators' authority\n{}# revoked operators\n{}# the hosts' authority\n{}",
-        public.fleet(),
-        issued.to_pem(),
-        crate::pki::encode("CERTIFICATE", public.operators()),
-        list.to_pem(),
-        crate::pki::encode("CERTIFICATE", public.hosts()),
-    )
+    let fleet = public.fleet();
+    let mut text = format!(
+        "# For host {host} of fleet {fleet}: give this to `agent accept` there. Nothing in it is secret.\n\
+         # its certificate\n{}",
+        issued.to_pem()
+    );
+    let mut part = |what: String, block: String| text.push_str(&format!("# {what}\n{block}"));
+    for pair in public.pairs() {
+        let generation = pair.generation;
+        let name = AuthorityKind::Operators.name(generation);
+        part(name, encode("CERTIFICATE", &pair.operators));
+        if let Some(list) = list.signed_by(generation) {
+            part("revoked operators".to_owned(), encode("X509 CRL", list));
+        }
+        let name = AuthorityKind::Hosts.name(generation);
+        part(name, encode("CERTIFICATE", &pair.hosts));
+    }
+    text
 }
 
 /// Reads `ca.pem`.
@@ -269,7 +281,20 @@ fn unlock(
     passphrase: &Sources,
 ) -> Result<(Authorities, FleetFolder), IdentityError> {
     let public = read_ca(ca)?;
-    let folder = home.fleet(&public.fingerprint());
+    let (authorities, folder, _) = open(home, &public, passphrase)?;
+    if *authorities.public() != public {
+        return Err(PkiError::OtherStep.into());
+    }
+    Ok((authorities, folder))
+}
+
+/// Opens the authorities kept for the fleet of `public`, even when they are a step ahead of it.
+fn open(
+    home: &Home,
+    public: &FleetCa,
+    passphrase: &Sources,
+) -> Result<(Authorities, FleetFolder, Passphrase), IdentityError> {
+    let folder = home.fleet(public.id());
     let text = private::read_secret(&folder.authorities()).map_err(|error| {
         if error.is_missing() {
             IdentityError::NoAuthorities
@@ -279,10 +304,18 @@ fn unlock(
     })?;
     let passphrase = passphrase.obtain(Purpose::Unlock)?;
     let authorities = Authorities::from_pem(&text, &passphrase, clock::now())?;
-    if *authorities.public() != public {
+    let kept = authorities.public();
+    if kept.id() != public.id() {
         return Err(PkiError::OtherFleet.into());
     }
-    Ok((authorities, folder))
+    // Keys that are not here cannot be used: somebody went on elsewhere.
+    if public
+        .pairs()
+        .any(|pair| kept.pairs().all(|kept| kept != pair))
+    {
+        return Err(PkiError::OtherStep.into());
+    }
+    Ok((authorities, folder, passphrase))
 }
 
 fn new_key() -> Result<KeyPair, IdentityError> {

@@ -12,6 +12,7 @@ mod issue;
 mod list;
 mod public;
 mod request;
+mod succession;
 
 pub use authority::AuthorityKind;
 pub use bundle::Authorities;
@@ -19,8 +20,9 @@ pub(crate) use check::{CLIENT_AUTH, SERVER_AUTH, only_uri, verify_chain};
 pub use check::{Leaf, read_leaf};
 pub use issue::{Issued, Revoked};
 pub use list::RevocationList;
-pub use public::{Fingerprint, FleetCa};
+pub use public::{Fingerprint, FleetCa, Pair};
 pub use request::{Request, make_request};
+pub use succession::{Standing, Succession};
 
 /// An authority, a request or a certificate could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,9 @@ pub enum PkiError {
     /// The bundle and `ca.pem` name different authorities.
     #[error("the authorities kept here are not those of this fleet's ca.pem")]
     OtherFleet,
+    /// The same fleet's, before or after one pair took the other's place.
+    #[error("ca.pem and the authorities kept here are not at the same step of replacing them")]
+    OtherStep,
     /// A request that must not be signed.
     #[error("the request is refused: {0}")]
     BadRequest(String),
@@ -84,6 +89,9 @@ impl From<PkiError> for Fault {
             PkiError::OtherFleet => fault(FaultKind::Denied).hint(
                 "is this the fleet you meant? its ca.pem must come from the same `controller init`",
             ),
+            PkiError::OtherStep => fault(FaultKind::Refused)
+                .hint("is ca.pem the newest from git, and authorities.pem the newest copy?")
+                .hint("controller ca rotate completes a step that was interrupted here"),
             PkiError::AuthorityExpired(_) => fault(FaultKind::Denied),
             PkiError::BadRequest(_) => fault(FaultKind::Refused)
                 .hint("make a new one with `agent enroll` or `controller operator request`"),
@@ -104,6 +112,13 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], PkiError> {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of hexadecimal digits; what is none is passed over.
+pub(crate) fn unhex(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.filter_map(byte).collect()
 }
 
 /// The blocks of one kind in a text, in order.

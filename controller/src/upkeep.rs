@@ -22,7 +22,7 @@ use crate::home::Home;
 use crate::identity::{IdentityError, OperatorIdentity, Signer, is_old};
 use crate::link::{Link, Upkeep};
 use crate::passphrase::Sources;
-use crate::pki::{FleetCa, RevocationList};
+use crate::pki::{FleetCa, RevocationList, Standing};
 use crate::private;
 use crate::terminal::{Line, Terminal, Tone};
 
@@ -34,6 +34,15 @@ const SOON: Duration = Duration::days(30);
 /// # Errors
 /// When the host does not answer or refuses, or nothing can be signed.
 pub(crate) async fn renew(link: &Link, signer: &Arc<Signer>) -> Result<OffsetDateTime, Fault> {
+    let said = link.facts().credentials.as_ref();
+    if said.is_some_and(|said| !said.authorities.is_empty()) {
+        let all: Vec<u32> = signer
+            .public()
+            .pairs()
+            .map(|pair| pair.generation)
+            .collect();
+        believe(link, signer, &all).await?;
+    }
     let request = link.renew().await?;
     let (host, signer) = (link.host().clone(), Arc::clone(signer));
     let report = apart(move || Ok(signer.host(&host, &request)?)).await?;
@@ -41,12 +50,41 @@ pub(crate) async fn renew(link: &Link, signer: &Arc<Signer>) -> Result<OffsetDat
     Ok(report.expires)
 }
 
+/// Has a host believe the authorities of these generations, and no others.
+///
+/// # Errors
+/// When the host does not answer or refuses, or nothing can be signed.
+pub(crate) async fn believe(
+    link: &Link,
+    signer: &Arc<Signer>,
+    generations: &[u32],
+) -> Result<(), Fault> {
+    let said = link.facts().credentials.as_ref();
+    let Some(said) = said.filter(|said| !said.authorities.is_empty()) else {
+        let host = link.host();
+        let what = format!("the agent on {host} is too old to be told of other authorities");
+        let hint = format!("controller host upgrade {host}");
+        return Err(Fault::new(FaultKind::Unsupported, what).hint(hint));
+    };
+    let standing = signer.public().standing(said);
+    let believes = |standing: Standing| {
+        let (now, wanted) = (standing.believes.iter(), generations.iter());
+        now.collect::<BTreeSet<_>>() == wanted.collect::<BTreeSet<_>>()
+    };
+    if standing.is_some_and(believes) {
+        return Ok(());
+    }
+    let (signer, generations) = (Arc::clone(signer), generations.to_vec());
+    let authorities = apart(move || Ok(signer.to_believe(&generations)?)).await?;
+    link.believe(authorities).await
+}
+
 /// Brings a list to a host, unless it has it or a newer one.
 ///
 /// # Errors
 /// When the host does not take it.
-pub(crate) async fn bring(link: &Link, list: &RevocationList) -> Result<(), Fault> {
-    let Some(credentials) = link.facts().credentials else {
+pub(crate) async fn bring(link: &Link, list: &RevocationList, ca: &FleetCa) -> Result<(), Fault> {
+    let Some(credentials) = &link.facts().credentials else {
         let what = format!(
             "the agent on {} is too old to be brought a list",
             link.host()
@@ -54,8 +92,14 @@ pub(crate) async fn bring(link: &Link, list: &RevocationList) -> Result<(), Faul
         let hint = "upgrade it, or approve it again on the host itself with the newest revoked.crl";
         return Err(Fault::new(FaultKind::Unsupported, what).hint(hint));
     };
-    if credentials.list < list.number {
-        link.revocations(list.der.clone()).await?;
+    if credentials.list >= list.number {
+        return Ok(());
+    }
+    // While authorities are replaced, a host takes the list of each one that it believes.
+    let standing = ca.standing(credentials);
+    let believed = standing.map_or_else(|| vec![ca.signing().generation], |it| it.believes);
+    for der in believed.into_iter().filter_map(|one| list.signed_by(one)) {
+        link.revocations(der.to_vec()).await?;
     }
     Ok(())
 }
@@ -87,7 +131,7 @@ struct Life {
 }
 
 impl Life {
-    fn of(credentials: Credentials) -> Self {
+    fn of(credentials: &Credentials) -> Self {
         let at = |seconds: u64| {
             let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
             OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -133,7 +177,7 @@ impl Keeper {
     async fn signer(&self) -> Option<&Arc<Signer>> {
         let open = || async {
             let sources = Sources::from_environment(None);
-            let bundle = self.home.fleet(&self.ca.fingerprint()).authorities();
+            let bundle = self.home.fleet(self.ca.id()).authorities();
             if !self.admin || !bundle.exists() || !sources.is_given() {
                 return None;
             }
@@ -157,8 +201,8 @@ impl Keeper {
     /// The newest list, once what is due on this workstation itself has been done.
     async fn list(&self) -> Option<&RevocationList> {
         let look = || async {
-            let (crl, operators) = (self.fleet.revocations(), self.ca.operators().clone());
-            let read = apart(move || Ok(read_list(&crl, &operators)?));
+            let (crl, ca) = (self.fleet.revocations(), self.ca.clone());
+            let read = apart(move || Ok(read_list(&crl, &ca)?));
             let list = read.await;
             let old = matches!(&list, Ok(Some(list)) if is_old(list, clock::now()));
             let own = self.own.is_due(clock::now());
@@ -171,8 +215,8 @@ impl Keeper {
             match list {
                 Ok(list) if !old => list,
                 Ok(list) => {
-                    let (crl, operators) = (self.fleet.revocations(), self.ca.operators().clone());
-                    let again = apart(move || Ok(read_list(&crl, &operators)?)).await;
+                    let (crl, ca) = (self.fleet.revocations(), self.ca.clone());
+                    let again = apart(move || Ok(read_list(&crl, &ca)?)).await;
                     again.ok().flatten().or(list)
                 }
                 Err(fault) => {
@@ -217,11 +261,11 @@ impl Keeper {
 
     async fn look(&self, link: &Link) {
         let list = self.list().await;
-        let (host, Some(credentials)) = (link.host(), link.facts().credentials) else {
+        let (host, Some(credentials)) = (link.host(), &link.facts().credentials) else {
             return;
         };
         if let Some(list) = list
-            && let Err(fault) = bring(link, list).await
+            && let Err(fault) = bring(link, list, &self.ca).await
         {
             self.warn(&format!(
                 "{host} keeps its older list of revoked operators: {}",
@@ -270,13 +314,10 @@ impl Upkeep for Keeper {
 }
 
 /// The list in the fleet's folder; `None` where there is none.
-pub(crate) fn read_list(
-    crl: &Path,
-    operators: &rustls::pki_types::CertificateDer<'_>,
-) -> Result<Option<RevocationList>, IdentityError> {
+pub(crate) fn read_list(crl: &Path, ca: &FleetCa) -> Result<Option<RevocationList>, IdentityError> {
     match private::read(crl) {
         Err(error) if error.is_missing() => Ok(None),
-        text => Ok(Some(RevocationList::from_pem(&text?, operators)?)),
+        text => Ok(Some(RevocationList::from_pem(&text?, ca)?)),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::exit::Exit;
 use crate::fleet::Transport;
 use crate::heads::Heads;
 use crate::home::Home;
-use crate::identity::{OperatorIdentity, load_operator, read_ca};
+use crate::identity::{OperatorIdentity, current_operator, read_ca};
 use crate::link::{Dial, Supply};
 use crate::pki::FleetCa;
 use crate::programs::{Confirmed, Programs, Wanted};
@@ -144,7 +144,7 @@ impl LocalFleet {
             return Ok(known);
         }
         let ca = read_ca(&self.fleet.ca)?;
-        let operator = load_operator(&self.home, &ca)?;
+        let operator = current_operator(&self.home, &ca, &self.fleet.ca)?;
         // Two threads may have read the same files; either reading will do.
         let Self {
             terminal,
@@ -207,7 +207,7 @@ impl Fleet for LocalFleet {
             keeper,
         } = self.identity()?;
         let client = HostClient::new(ca, operator, host)?;
-        let path = self.home.audit_head(&ca.fingerprint(), host);
+        let path = self.home.audit_head(ca.id(), host);
         let keeper = Arc::clone(keeper);
         let heads = Arc::new(Heads::load(&path, host, &self.terminal));
         let route = match (entry.transport, &entry.ssh) {
@@ -236,8 +236,8 @@ impl Fleet for LocalFleet {
                 return Ok(());
             }
             // Who has no identity here would be asked for passwords in vain.
-            let fingerprint = self.identity()?.ca.fingerprint();
-            let confirmed = Confirmed::new(self.home.confirmed_programs(&fingerprint));
+            let id = self.identity()?.ca.id();
+            let confirmed = Confirmed::new(self.home.confirmed_programs(id));
             self.programs
                 .run(wanted, &confirmed, source.allow_commands, leave)
                 .await

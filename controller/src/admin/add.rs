@@ -40,6 +40,7 @@ pub(super) fn run(place: &Place<'_>, args: &HostAddArgs) -> Result<Exit, Fault> 
         host: entry.name.clone(),
         fleet: ca.fleet().clone(),
         authorities: ca.fingerprint().to_string(),
+        fleet_id: ca.id().to_string(),
         address: entry.address.clone(),
         install_docker: args.install_docker,
         dry_run: args.dry_run,

@@ -16,7 +16,7 @@ use crate::fleet_run;
 use crate::identity::{OperatorEntry, OperatorListParams, Signer, to_revoke};
 use crate::link::Link;
 use crate::passphrase::Sources;
-use crate::pki::RevocationList;
+use crate::pki::{FleetCa, RevocationList};
 use crate::start::{Parts as _, block_on};
 use crate::target;
 use crate::upkeep;
@@ -85,16 +85,22 @@ impl Place<'_> {
         self.terminal.say(format!(
             "revoked; {path} is list {number} now: commit it, so that every controller brings it along"
         ));
-        self.bring(&fleet, &list, args.width.parallel.into())
+        self.bring(&fleet, &list, signer.public(), args.width.parallel.into())
     }
 
     /// Brings a list to every host of the fleet, and says where that failed.
-    fn bring(&self, fleet: &Fleet, list: &RevocationList, width: usize) -> Result<Exit, Fault> {
+    fn bring(
+        &self,
+        fleet: &Fleet,
+        list: &RevocationList,
+        ca: &FleetCa,
+        width: usize,
+    ) -> Result<Exit, Fault> {
         let hosts: Vec<HostName> = fleet.hosts.iter().map(|host| host.name.clone()).collect();
         let dials = self.workstation.fleet(self.file, self.terminal)?;
         let brought = fleet_run::each(hosts.clone(), width, |host| {
-            let (dial, list) = (dials.dial(&host), list.clone());
-            async move { upkeep::bring(&Link::open(host, dial?).await?, &list).await }
+            let (dial, list, ca) = (dials.dial(&host), list.clone(), ca.clone());
+            async move { upkeep::bring(&Link::open(host, dial?).await?, &list, &ca).await }
         });
         // The list itself is signed, whatever becomes of the hosts.
         let mut codes = vec![Exit::Done];
@@ -116,7 +122,7 @@ impl Place<'_> {
         Ok(exit)
     }
 
-    fn failed_on(&self, host: &HostName, fault: Fault) -> Exit {
+    pub(super) fn failed_on(&self, host: &HostName, fault: Fault) -> Exit {
         let failure = Failure::on(host, fault);
         command::tell(self.terminal, &failure);
         failure.exit()

@@ -55,6 +55,8 @@ pub struct Goal<'a> {
     pub fleet: &'a FleetName,
     /// Names the fleet's authorities.
     pub authorities: &'a str,
+    /// Names the fleet, whatever its authorities are.
+    pub fleet_id: &'a str,
     /// The agent's version.
     pub version: &'a str,
     /// Its SHA-256 in hexadecimal.
@@ -208,6 +210,10 @@ fn identity(survey: &Survey, goal: &Goal<'_>) -> Result<Planned, Fault> {
         let what = format!("this server is {theirs} already, not {name}");
         return Err(Fault::new(FaultKind::Refused, what)
             .hint("is the address right? to give it away: rm /etc/longshore/identity.pem there"));
+    }
+    if found.authorities != goal.authorities && found.is_of(goal.fleet_id) {
+        let what = "its authorities were replaced: make a new key there, and sign it";
+        return Ok(needed(Step::Identity, what));
     }
     if found.authorities != goal.authorities {
         let what = format!("this server obeys other authorities that call themselves {fleet}");

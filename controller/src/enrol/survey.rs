@@ -78,8 +78,20 @@ pub struct Installed {
     pub fleet: String,
     /// Names the authorities it obeys.
     pub authorities: String,
+    /// Names its fleet, whatever authorities it has; empty from an agent that does not tell.
+    #[serde(default)]
+    pub fleet_id: String,
     /// Unix seconds at which its certificate ends.
     pub expires: i64,
+}
+
+impl Installed {
+    /// Whether its authorities are, or were once, those of that fleet.
+    pub(super) fn is_of(&self, fleet_id: &str) -> bool {
+        [&self.fleet_id, &self.authorities]
+            .into_iter()
+            .any(|id| id == fleet_id)
+    }
 }
 
 impl Survey {

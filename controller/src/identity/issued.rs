@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::IdentityError;
 use crate::home::FleetFolder;
-use crate::pki::Issued;
+use crate::pki::{Issued, hex};
 use crate::private::{self, FileError};
 
 /// One line.
@@ -28,6 +28,16 @@ pub(super) struct Entry {
     pub(super) issued: Option<i64>,
     /// Unix seconds.
     pub(super) expires: i64,
+    /// The key that it is for, in hexadecimal, as certificates hold it; missing in lines that older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
+    /// Of the authority that has signed it.
+    #[serde(default = "first")]
+    pub(super) generation: u32,
+}
+
+fn first() -> u32 {
+    1
 }
 
 impl Entry {
@@ -45,6 +55,8 @@ pub(super) fn record(folder: &FleetFolder, issued: &Issued) -> Result<(), Identi
         only: issued.only.clone(),
         issued: Some(issued.issued.unix_timestamp()),
         expires: issued.expires.unix_timestamp(),
+        key: Some(hex(&issued.public_key)),
+        generation: issued.generation,
     };
     let write = || {
         let mut line = serde_json::to_string(&entry)?;

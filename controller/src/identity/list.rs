@@ -8,7 +8,7 @@ use proto::role::Role;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
-use super::{IdentityError, issued, load_operator, read_ca};
+use super::{IdentityError, current_operator, issued, read_ca};
 use crate::clock;
 use crate::home::Home;
 use crate::pki::RevocationList;
@@ -50,8 +50,14 @@ pub struct OperatorEntry {
 /// When nothing was signed here, or the list of revoked ones cannot be used.
 pub fn operator_list(params: &OperatorListParams<'_>) -> Result<Vec<OperatorEntry>, IdentityError> {
     let ca = read_ca(params.ca)?;
-    let list = RevocationList::from_pem(&private::read(params.crl)?, ca.operators())?;
-    let entries = issued::read(&params.home.fleet(&ca.fingerprint()))?;
+    let list = RevocationList::from_pem(&private::read(params.crl)?, &ca)?;
+    let entries = issued::read(&params.home.fleet(ca.id()))?;
+    let believed = |entry: &issued::Entry| {
+        let generations = ca.pairs().map(|pair| pair.generation);
+        generations
+            .min()
+            .is_some_and(|oldest| entry.generation >= oldest)
+    };
     let operator = |entry: issued::Entry| match entry.identity.parse() {
         Ok(Identity::Operator { role, name, .. }) => Some(OperatorEntry {
             name,
@@ -63,7 +69,11 @@ pub fn operator_list(params: &OperatorListParams<'_>) -> Result<Vec<OperatorEntr
         }),
         _ => None,
     };
-    Ok(entries.into_iter().filter_map(operator).collect())
+    Ok(entries
+        .into_iter()
+        .filter(believed)
+        .filter_map(operator)
+        .collect())
 }
 
 /// The certificates that `who`, an operator's name or a serial number, means and that still count. A name does not
@@ -76,7 +86,7 @@ pub fn to_revoke(
     who: &str,
 ) -> Result<Vec<OperatorEntry>, IdentityError> {
     let ca = read_ca(params.ca)?;
-    let own = load_operator(params.home, &ca).ok();
+    let own = current_operator(params.home, &ca, params.ca).ok();
     let own = own.map(|own| own.leaf().serial.clone());
     let entries = operator_list(params)?;
     let named = entries.iter().any(|entry| entry.name.as_str() == who);

@@ -1,6 +1,6 @@
 //! Operators: a request on one machine, an approval on another, and the identity that comes of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proto::id::{FleetName, HostName, OperatorName};
 use proto::identity::Identity;
@@ -47,7 +47,7 @@ pub fn operator_request(
     params: &OperatorRequestParams<'_>,
 ) -> Result<OperatorRequestReport, IdentityError> {
     let ca = read_ca(params.ca)?;
-    let folder = params.home.fleet(&ca.fingerprint());
+    let folder = params.home.fleet(ca.id());
     // Cut off between installing and tidying, an accepted key is left here; it must not serve a second identity.
     let accepted = read_key(&folder.operator())?;
     let used = |key: &KeyPair| {
@@ -156,9 +156,9 @@ pub fn operator_accept(
     params: &OperatorAcceptParams<'_>,
 ) -> Result<OperatorAcceptReport, IdentityError> {
     let ca = read_ca(params.ca)?;
-    let folder = params.home.fleet(&ca.fingerprint());
+    let folder = params.home.fleet(ca.id());
     let der = only_certificate(params.certificate)?;
-    verify(&der, &ca)?;
+    verify(&der, &ca, &ca.operators())?;
     let leaf = read_leaf(&der)?;
     let fitting = |key: &KeyPair| fits(key, &leaf.public_key);
     let key = pending(&folder)?.filter(fitting);
@@ -220,6 +220,19 @@ impl OperatorIdentity {
         &self.leaf
     }
 
+    /// The same operator with another certificate for the same key.
+    fn with(&self, text: &str, ca: &FleetCa) -> Result<Self, PkiError> {
+        let (certificate, leaf) = newest_certificate(text, ca)?;
+        if leaf.public_key != self.leaf.public_key || leaf.identity != self.leaf.identity {
+            return Err(PkiError::KeyMismatch("this operator"));
+        }
+        Ok(Self {
+            certificate,
+            key: self.key.clone_key(),
+            leaf,
+        })
+    }
+
     /// Reads a key followed by its certificate.
     pub(crate) fn from_pem(text: &str) -> Result<Self, PkiError> {
         let certificate = only_certificate(text)?;
@@ -251,7 +264,7 @@ impl OperatorIdentity {
 /// # Errors
 /// When there is none, others can read it, or its parts do not fit.
 pub fn load_operator(home: &Home, ca: &FleetCa) -> Result<OperatorIdentity, IdentityError> {
-    let path = home.fleet(&ca.fingerprint()).operator();
+    let path = home.fleet(ca.id()).operator();
     let text = private::read_secret(&path).map_err(|error| {
         if error.is_missing() {
             IdentityError::NoOperator(ca.fleet().clone())
@@ -263,6 +276,37 @@ pub fn load_operator(home: &Home, ca: &FleetCa) -> Result<OperatorIdentity, Iden
         path,
         why: error.to_string(),
     })
+}
+
+/// This machine's operator with the newest certificate for its key: while authorities are replaced, an admin has signed
+/// one more for each operator, in the folder `operators` beside `ca.pem`.
+///
+/// # Errors
+/// As [`load_operator`].
+pub fn current_operator(
+    home: &Home,
+    ca: &FleetCa,
+    beside: &Path,
+) -> Result<OperatorIdentity, IdentityError> {
+    let own = load_operator(home, ca)?;
+    if verify(&own.certificate, ca, &[ca.signing().operators.clone()]).is_ok() {
+        return Ok(own);
+    }
+    let again = private::read(&signed_again(beside, &own.leaf)).ok();
+    let again = again.and_then(|text| own.with(&text, ca).ok());
+    // Without one that is good, the old one serves for as long as hosts believe its authority.
+    Ok(again.unwrap_or(own))
+}
+
+/// Where the certificate is that was signed once more for the key of `leaf`.
+pub(super) fn signed_again(ca: &Path, leaf: &pki::Leaf) -> PathBuf {
+    let name = match &leaf.identity {
+        Identity::Operator { name, .. } => name.as_str(),
+        Identity::Host { host, .. } => host.as_str(),
+    };
+    let key = proto::trust::name(&leaf.public_key);
+    let beside = ca.parent().unwrap_or(Path::new("."));
+    beside.join("operators").join(format!("{name}-{key}.pem"))
 }
 
 /// Key and certificate in one file: they can only change together.
@@ -306,12 +350,26 @@ fn only_certificate(text: &str) -> Result<CertificateDer<'static>, PkiError> {
     }
 }
 
-fn verify(der: &CertificateDer<'_>, ca: &FleetCa) -> Result<(), PkiError> {
+/// A certificate that the authority which signs now has signed for an operator.
+pub(super) fn newest_certificate(
+    text: &str,
+    ca: &FleetCa,
+) -> Result<(CertificateDer<'static>, pki::Leaf), PkiError> {
+    let certificate = only_certificate(text)?;
+    verify(&certificate, ca, &[ca.signing().operators.clone()])?;
+    let leaf = read_leaf(&certificate)?;
+    Ok((certificate, leaf))
+}
+
+fn verify(
+    der: &CertificateDer<'_>,
+    ca: &FleetCa,
+    authorities: &[CertificateDer<'_>],
+) -> Result<(), PkiError> {
     let refuse = |error: &dyn ToString| PkiError::BadCertificate(error.to_string());
     let now = u64::try_from(clock::now().unix_timestamp()).unwrap_or_default();
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now));
-    pki::verify_chain(der, ca.operators(), pki::CLIENT_AUTH, now)
-        .map_err(|error| refuse(&error))?;
+    pki::verify_chain(der, authorities, pki::CLIENT_AUTH, now).map_err(|error| refuse(&error))?;
     match read_leaf(der)?.identity {
         Identity::Operator { fleet, .. } if fleet == *ca.fleet() => Ok(()),
         other => Err(refuse(&format!("{other} is no operator of this fleet"))),

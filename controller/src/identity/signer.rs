@@ -11,7 +11,9 @@ use super::{HostApproveReport, IdentityError, grant, new_key, operator, unlock};
 use crate::clock;
 use crate::home::{FleetFolder, Home};
 use crate::passphrase::Sources;
-use crate::pki::{Authorities, FleetCa, Issued, Request, RevocationList, Revoked, make_request};
+use crate::pki::{
+    Authorities, FleetCa, Issued, Request, RevocationList, Revoked, make_request, unhex,
+};
 use crate::private;
 
 /// A third of a list's life: so much of it may pass before it is signed anew.
@@ -31,10 +33,10 @@ struct Newest {
 /// The unlocked authorities of one fleet.
 #[derive(Debug)]
 pub struct Signer {
-    authorities: Authorities,
-    folder: FleetFolder,
+    pub(super) authorities: Authorities,
+    pub(super) folder: FleetFolder,
     /// `revoked.crl` in the fleet's own folder.
-    crl: PathBuf,
+    pub(super) crl: PathBuf,
 }
 
 impl Signer {
@@ -83,6 +85,19 @@ impl Signer {
         })
     }
 
+    /// What a host is told so that it believes the authorities of these generations.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn to_believe(
+        &self,
+        generations: &[u32],
+    ) -> Result<proto::trust::Authorities, IdentityError> {
+        let list = self.list()?;
+        let now = clock::now();
+        Ok(self.authorities.to_believe(generations, &list, now)?)
+    }
+
     /// Signs an operator's request; `only` are the hosts that it is good for, none meaning all.
     ///
     /// # Errors
@@ -127,8 +142,8 @@ impl Signer {
             elsewhere,
             in_place,
         } = self.newest()?;
-        if !elsewhere.is_empty() {
-            // Two lists were signed side by side, each without what the other revoked.
+        if !elsewhere.is_empty() || !list.is_whole(self.public()) {
+            // Two lists were signed side by side, each without what the other revoked; or an authority is new.
             return self.revoke(&[]);
         }
         if !in_place {
@@ -151,7 +166,7 @@ impl Signer {
         let mut revoked: Vec<Revoked> = old.revoked.clone();
         revoked.extend(elsewhere);
         revoked.retain(|entry| entry.since + ENTRY_AGE > now);
-        for serial in serials.iter().map(|serial| bytes(serial)) {
+        for serial in serials.iter().map(|serial| unhex(serial)) {
             if !revoked.iter().any(|entry| entry.serial == serial) {
                 revoked.push(Revoked { serial, since: now });
             }
@@ -160,7 +175,7 @@ impl Signer {
             .authorities
             .revocation_list(old.number + 1, &revoked, now)?;
         self.put(&text)?;
-        Ok(RevocationList::from_pem(&text, self.public().operators())?)
+        Ok(RevocationList::from_pem(&text, self.public())?)
     }
 
     /// Signs the list anew when a third of its life has passed; `None` when it is young enough.
@@ -182,8 +197,7 @@ impl Signer {
                 Err(error) if error.is_missing() => return Ok(None),
                 text => text?,
             };
-            let operators = self.public().operators();
-            Ok(Some(RevocationList::from_pem(&text, operators)?))
+            Ok(Some(RevocationList::from_pem(&text, self.public())?))
         };
         let (list, other) = match (read(&self.crl)?, read(&self.folder.revoked())?) {
             (Some(one), Some(other)) if one.number >= other.number => (one, Some(other)),
@@ -207,7 +221,7 @@ impl Signer {
     }
 
     /// First where only this machine writes: interrupted between the two, the next one goes on from there.
-    fn put(&self, text: &str) -> Result<(), IdentityError> {
+    pub(super) fn put(&self, text: &str) -> Result<(), IdentityError> {
         private::write(&self.folder.revoked(), text)?;
         Ok(private::write(&self.crl, text)?)
     }
@@ -217,10 +231,4 @@ impl Signer {
 #[must_use]
 pub fn is_old(list: &RevocationList, now: OffsetDateTime) -> bool {
     list.begins + LIST_AGE <= now
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let pairs = hex.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    pairs.filter_map(byte).collect()
 }

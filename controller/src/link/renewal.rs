@@ -1,6 +1,8 @@
-//! What an agent is asked about its own identity: a newer list of revoked operators, and a new certificate.
+//! What an agent is asked about its own identity: a newer list of revoked operators, a new certificate, other
+//! authorities.
 
 use proto::fault::Fault;
+use proto::trust::Authorities;
 use proto::wire::v1 as wire;
 
 use super::{Link, SHORT};
@@ -40,5 +42,16 @@ impl Link {
             client.accept(wire::AcceptRequest { grant }),
         );
         Ok(answer.await?.expires)
+    }
+
+    /// Says which authorities the host shall believe from now on.
+    ///
+    /// # Errors
+    /// When the agent refuses them, or does not answer.
+    pub async fn believe(&self, authorities: Authorities) -> Result<(), Fault> {
+        let mut client = self.client.clone();
+        let request: wire::TrustRequest = authorities.into();
+        self.call("trust", SHORT, client.trust(request)).await?;
+        Ok(())
     }
 }

@@ -1,4 +1,6 @@
-//! Both authorities in one file: certificates in clear, keys as PKCS#8 encrypted by a passphrase.
+//! A fleet's authorities in one file: certificates in clear, keys as PKCS#8 encrypted by a passphrase.
+
+use std::sync::Arc;
 
 use pkcs8::pkcs5::pbes2::Kdf;
 use pkcs8::pkcs5::{EncryptionScheme, pbes2, scrypt};
@@ -9,7 +11,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::authority::Authority;
+use super::authority::{Authority, Naming};
 use super::{AuthorityKind, FleetCa, PkiError, blocks, random};
 use crate::passphrase::Passphrase;
 
@@ -22,12 +24,32 @@ const DEAREST_MEMORY: u64 = 256 * 1024 * 1024;
 /// The most work: bytes that scrypt goes through, and rounds of PBKDF2, which `openssl pkcs8` may have chosen.
 const DEAREST_WORK: (u64, u32) = (4 * 1024 * 1024 * 1024, 10_000_000);
 
-/// Both authorities, unlocked: whoever holds this can sign.
+/// A fleet's authorities, unlocked: whoever holds this can sign.
+#[derive(Clone)]
 pub struct Authorities {
     pub(super) fleet: FleetName,
+    pub(super) signing: Arc<Keys>,
+    pub(super) other: Option<Arc<Keys>>,
+    public: FleetCa,
+}
+
+/// One generation.
+pub(super) struct Keys {
     pub(super) hosts: Authority,
     pub(super) operators: Authority,
-    public: FleetCa,
+}
+
+impl Keys {
+    pub(super) fn generate(naming: Naming<'_>, now: OffsetDateTime) -> Result<Arc<Self>, PkiError> {
+        Ok(Arc::new(Self {
+            hosts: Authority::generate(AuthorityKind::Hosts, naming, now)?,
+            operators: Authority::generate(AuthorityKind::Operators, naming, now)?,
+        }))
+    }
+
+    fn both(&self) -> [&Authority; 2] {
+        [&self.hosts, &self.operators]
+    }
 }
 
 impl std::fmt::Debug for Authorities {
@@ -44,19 +66,24 @@ impl Authorities {
     /// # Errors
     /// When the system gives no randomness.
     pub fn generate(fleet: &FleetName, now: OffsetDateTime) -> Result<Self, PkiError> {
-        let hosts = Authority::generate(AuthorityKind::Hosts, fleet, now)?;
-        let operators = Authority::generate(AuthorityKind::Operators, fleet, now)?;
-        Self::of(hosts, operators)
+        let naming = Naming {
+            fleet,
+            generation: 1,
+            id: None,
+        };
+        Self::of(Keys::generate(naming, now)?, None)
     }
 
-    fn of(hosts: Authority, operators: Authority) -> Result<Self, PkiError> {
-        let certificates =
-            [&hosts, &operators].map(|one| super::encode("CERTIFICATE", &one.certificate));
-        let public = FleetCa::from_pem(&certificates.concat())?;
+    pub(super) fn of(signing: Arc<Keys>, other: Option<Arc<Keys>>) -> Result<Self, PkiError> {
+        let all = std::iter::once(&signing).chain(&other);
+        let certificates = all
+            .flat_map(|keys| keys.both())
+            .map(|one| super::encode("CERTIFICATE", &one.certificate));
+        let public = FleetCa::from_pem(&certificates.collect::<String>())?;
         Ok(Self {
             fleet: public.fleet().clone(),
-            hosts,
-            operators,
+            signing,
+            other,
             public,
         })
     }
@@ -67,14 +94,24 @@ impl Authorities {
         &self.public
     }
 
-    /// The text of the bundle: `ca.pem`, then the hosts' key, then the operators' key.
+    /// The pair that signs, then the one that is believed beside it.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = &Keys> {
+        std::iter::once(&self.signing)
+            .chain(&self.other)
+            .map(AsRef::as_ref)
+    }
+
+    /// The text of the bundle: `ca.pem`, then the hosts' and the operators' key of each pair.
     ///
     /// # Errors
     /// When the system gives no randomness.
     pub fn to_pem(&self, passphrase: &Passphrase) -> Result<Zeroizing<String>, PkiError> {
         let mut text = Zeroizing::new(self.public.to_pem());
-        for authority in [&self.hosts, &self.operators] {
-            text.push_str(&format!("# {}\n", authority.kind.common_name()));
+        for authority in self.pairs().flat_map(Keys::both) {
+            text.push_str(&format!(
+                "# {}\n",
+                authority.kind.name(authority.generation)
+            ));
             text.push_str(&encrypt(authority.issuer.key(), passphrase)?);
         }
         Ok(text)
@@ -91,23 +128,33 @@ impl Authorities {
     ) -> Result<Self, PkiError> {
         let public = FleetCa::from_pem(text)?;
         let keys = blocks(WHAT, text, KEY_TAG)?;
-        let [hosts, operators] = keys.as_slice() else {
-            let count = format!("it holds {} keys instead of two", keys.len());
+        let wanted = 2 * public.pairs().count();
+        if keys.len() != wanted {
+            let count = format!("it holds {} keys instead of {wanted}", keys.len());
             return Err(PkiError::unreadable(WHAT, count));
+        }
+        let mut keys = keys.iter();
+        let mut unlocked = Vec::new();
+        for pair in public.pairs() {
+            let mut one = |kind: AuthorityKind| {
+                let key = keys.next().map(Vec::as_slice).unwrap_or_default();
+                let certificate = pair.of(kind).clone();
+                let key = decrypt(key, passphrase)?;
+                Authority::from_parts(kind, pair.generation, certificate, key, now)
+            };
+            unlocked.push(Arc::new(Keys {
+                hosts: one(AuthorityKind::Hosts)?,
+                operators: one(AuthorityKind::Operators)?,
+            }));
+        }
+        let other = if unlocked.len() > 1 {
+            unlocked.pop()
+        } else {
+            None
         };
-        let hosts = Authority::from_parts(
-            AuthorityKind::Hosts,
-            public.hosts().clone(),
-            decrypt(hosts, passphrase)?,
-            now,
-        )?;
-        let operators = Authority::from_parts(
-            AuthorityKind::Operators,
-            public.operators().clone(),
-            decrypt(operators, passphrase)?,
-            now,
-        )?;
-        Self::of(hosts, operators)
+        let signing = unlocked.pop();
+        let signing = signing.ok_or_else(|| PkiError::unreadable(WHAT, "it is empty"))?;
+        Self::of(signing, other)
     }
 }
 

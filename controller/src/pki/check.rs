@@ -58,22 +58,23 @@ pub(crate) fn only_uri(der: &CertificateDer<'_>) -> Option<String> {
     names.next().is_none().then_some(first)
 }
 
-/// Proves that `authority` signed a certificate, for `usage`, and that it is valid at `now`.
+/// Proves that one of `authorities` signed a certificate, for `usage`, and that it is valid at `now`.
 ///
 /// # Errors
 /// What webpki has against it.
 pub(crate) fn verify_chain(
     der: &CertificateDer<'_>,
-    authority: &CertificateDer<'_>,
+    authorities: &[CertificateDer<'_>],
     usage: &'static [u8],
     now: UnixTime,
 ) -> Result<(), webpki::Error> {
-    let anchor = anchor_from_trusted_cert(authority)?;
+    let anchors = authorities.iter().map(anchor_from_trusted_cert);
+    let anchors: Vec<_> = anchors.collect::<Result<_, _>>()?;
     // Authorities sign leaves only, so whatever else a peer sends along is not looked at.
     EndEntityCert::try_from(der)?
         .verify_for_usage(
             webpki::ALL_VERIFICATION_ALGS,
-            &[anchor],
+            &anchors,
             &[],
             now,
             KeyUsage::required(usage),

@@ -5,8 +5,8 @@ use proto::identity::{Identity, Names};
 use proto::role::Role;
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SanType,
-    SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyUsagePurpose, PublicKeyData as _,
+    RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
@@ -33,6 +33,10 @@ pub struct Issued {
     pub issued: OffsetDateTime,
     /// When it ends.
     pub expires: OffsetDateTime,
+    /// The key that it is for, as certificates hold it.
+    pub public_key: Vec<u8>,
+    /// Of the authority that has signed it.
+    pub generation: u32,
 }
 
 impl Issued {
@@ -70,7 +74,13 @@ impl Authorities {
         let usage = ExtendedKeyUsagePurpose::ServerAuth;
         let params = leaf(host.as_str(), usage, now, HOST_LIFE);
         let only = Vec::new();
-        sign(&self.hosts, params, Names { identity, only }, request, now)
+        sign(
+            &self.signing.hosts,
+            params,
+            Names { identity, only },
+            request,
+            now,
+        )
     }
 
     /// Signs an operator's certificate for 180 days; `only` are the hosts that it is good for, none meaning all.
@@ -94,7 +104,7 @@ impl Authorities {
         let params = leaf(name.as_str(), usage, now, OPERATOR_LIFE);
         let only = only.to_vec();
         sign(
-            &self.operators,
+            &self.signing.operators,
             params,
             Names { identity, only },
             request,
@@ -102,7 +112,30 @@ impl Authorities {
         )
     }
 
-    /// Signs the list of revoked operators for 90 days; `number` must be higher than any list's before it.
+    /// Signs an operator's certificate once more, for the same key and until the same day: what an operator needs
+    /// whose authority is taken out of use.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn operator_again(
+        &self,
+        request: &Request,
+        names: Names,
+        until: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Result<Issued, PkiError> {
+        let usage = ExtendedKeyUsagePurpose::ClientAuth;
+        let common_name = match &names.identity {
+            Identity::Operator { name, .. } => name.as_str(),
+            Identity::Host { host, .. } => host.as_str(),
+        };
+        let mut params = leaf(common_name, usage, now, OPERATOR_LIFE);
+        params.not_after = params.not_after.min(until);
+        sign(&self.signing.operators, params, names, request, now)
+    }
+
+    /// Signs the list of revoked operators for 90 days, once by each authority that signs operators; `number` must be
+    /// higher than any list's before it.
     ///
     /// # Errors
     /// When a library refuses our input.
@@ -118,17 +151,21 @@ impl Authorities {
             reason_code: None,
             invalidity_date: None,
         };
-        let params = CertificateRevocationListParams {
-            this_update: now - BACKDATED,
-            next_update: now + LIST_LIFE,
-            crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.iter().map(entry).collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        let list = params.signed_by(&self.operators.issuer);
-        let list = list.map_err(|error| PkiError::make("a revocation list", error))?;
-        Ok(encode("X509 CRL", list.der()))
+        let mut text = String::new();
+        for keys in self.pairs() {
+            let params = CertificateRevocationListParams {
+                this_update: now - BACKDATED,
+                next_update: now + LIST_LIFE,
+                crl_number: SerialNumber::from(number),
+                issuing_distribution_point: None,
+                revoked_certs: revoked.iter().map(entry).collect(),
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            let list = params.signed_by(&keys.operators.issuer);
+            let list = list.map_err(|error| PkiError::make("a revocation list", error))?;
+            text.push_str(&encode("X509 CRL", list.der()));
+        }
+        Ok(text)
     }
 }
 
@@ -175,5 +212,7 @@ fn sign(
         certificate: certificate.map_err(failed)?.der().clone(),
         serial: hex(&serial.to_bytes()),
         expires: params.not_after,
+        public_key: request.public_key.subject_public_key_info(),
+        generation: authority.generation,
     })
 }

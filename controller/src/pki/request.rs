@@ -57,6 +57,26 @@ impl Request {
         Ok(Self { public_key, name })
     }
 
+    /// Stands for the request that a key was signed by before: DER, as certificates hold keys.
+    ///
+    /// # Errors
+    /// When it is no key of the accepted type.
+    pub fn for_key(public_key: &[u8]) -> Result<Self, PkiError> {
+        let parsed = x509_parser::x509::SubjectPublicKeyInfo::from_der(public_key);
+        let known = parsed.is_ok_and(|(_, key)| key_type(&key).as_deref() == Some(ACCEPTED));
+        if !known {
+            return Err(PkiError::BadRequest(
+                "its key is not of the type P-256".to_owned(),
+            ));
+        }
+        let public_key = SubjectPublicKeyInfo::from_der(public_key)
+            .map_err(|error| PkiError::BadRequest(error.to_string()))?;
+        Ok(Self {
+            public_key,
+            name: None,
+        })
+    }
+
     /// Whom the request says it is for: good for a message, never for a certificate.
     #[must_use]
     pub fn claimed_name(&self) -> Option<&str> {

@@ -125,27 +125,32 @@ fn lifetimes_are_explicit() {
     let issued = authorities
         .host_certificate(&request(), &"emilia".parse().unwrap(), late)
         .unwrap();
-    assert!(issued.expires <= authorities.hosts.expires);
+    assert!(issued.expires <= authorities.signing.hosts.expires);
 }
 
 #[test]
 fn webpki_accepts_each_chain_for_its_own_purpose_only() {
     let authorities = authorities();
-    let public = authorities.public();
+    let public = authorities.public().signing();
     let (host, operator) = (host(&authorities, &request()), operator(&authorities));
     let check = |issued: &Issued, authority, usage, days| {
         let at = unix(clock::now() + time::Duration::days(days));
-        verify_chain(&issued.certificate, authority, usage, at)
+        verify_chain(
+            &issued.certificate,
+            std::slice::from_ref(authority),
+            usage,
+            at,
+        )
     };
-    check(&host, public.hosts(), SERVER_AUTH, 0).unwrap();
-    check(&operator, public.operators(), CLIENT_AUTH, 0).unwrap();
+    check(&host, &public.hosts, SERVER_AUTH, 0).unwrap();
+    check(&operator, &public.operators, CLIENT_AUTH, 0).unwrap();
     for (issued, authority, usage, days) in [
-        (&host, public.operators(), SERVER_AUTH, 0),
-        (&host, public.hosts(), CLIENT_AUTH, 0),
-        (&operator, public.hosts(), CLIENT_AUTH, 0),
-        (&operator, public.operators(), SERVER_AUTH, 0),
-        (&operator, public.operators(), CLIENT_AUTH, 181),
-        (&operator, public.operators(), CLIENT_AUTH, -1),
+        (&host, &public.operators, SERVER_AUTH, 0),
+        (&host, &public.hosts, CLIENT_AUTH, 0),
+        (&operator, &public.hosts, CLIENT_AUTH, 0),
+        (&operator, &public.operators, SERVER_AUTH, 0),
+        (&operator, &public.operators, CLIENT_AUTH, 181),
+        (&operator, &public.operators, CLIENT_AUTH, -1),
     ] {
         assert!(
             check(issued, authority, usage, days).is_err(),
@@ -186,14 +191,14 @@ fn a_bundle_with_swapped_keys_is_refused() {
 #[test]
 fn ca_pem_is_read_in_any_order_and_only_whole() {
     let public = authorities().public().clone();
-    let [hosts, operators] =
-        [public.hosts(), public.operators()].map(|der| encode("CERTIFICATE", der));
+    let [hosts, operators] = [&public.signing().hosts, &public.signing().operators]
+        .map(|der| encode("CERTIFICATE", der));
     assert_eq!(FleetCa::from_pem(&public.to_pem()).unwrap(), public);
     assert_eq!(
         FleetCa::from_pem(&format!("{operators}{hosts}")).unwrap(),
         public
     );
-    let other = encode("CERTIFICATE", authorities().public().hosts());
+    let other = encode("CERTIFICATE", &authorities().public().signing().hosts);
     for text in [
         hosts.clone(),
         format!("{hosts}{hosts}"),
@@ -231,11 +236,11 @@ fn openssl_accepts_the_chains_the_list_and_the_encrypted_keys() {
     let (host, operator) = (host(&authorities, &request()), operator(&authorities));
     save(
         "hosts.pem",
-        &encode("CERTIFICATE", authorities.public().hosts()),
+        &encode("CERTIFICATE", &authorities.public().signing().hosts),
     );
     save(
         "operators.pem",
-        &encode("CERTIFICATE", authorities.public().operators()),
+        &encode("CERTIFICATE", &authorities.public().signing().operators),
     );
     save("host.pem", &host.to_pem());
     save("operator.pem", &operator.to_pem());
@@ -310,12 +315,104 @@ fn openssl_accepts_the_chains_the_list_and_the_encrypted_keys() {
     assert!(!output.status.success(), "a revoked operator was accepted");
 }
 
-fn unhex(text: &str) -> Vec<u8> {
-    let pairs = text
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| std::str::from_utf8(pair).unwrap());
-    pairs
-        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
-        .collect()
+#[test]
+fn one_pair_takes_the_others_place_under_the_same_fleets_name() {
+    let (old, now) = (authorities(), clock::now());
+    let passphrase = Passphrase::new("correct horse").unwrap();
+    let again = |authorities: &Authorities| {
+        let text = authorities.to_pem(&passphrase).unwrap();
+        Authorities::from_pem(&text, &passphrase, now).unwrap()
+    };
+    let begun = again(&old.begun(now).unwrap());
+    let switched = again(&begun.switched().unwrap());
+    let alone = again(&switched.alone().unwrap());
+    let next = again(&alone.begun(now).unwrap());
+    let all = [&old, &begun, &switched, &alone, &next];
+    for one in all {
+        assert_eq!(one.public().id(), old.public().id());
+        let read = FleetCa::from_pem(&one.public().to_pem()).unwrap();
+        assert_eq!(&read, one.public());
+    }
+    let generations = all.map(|one| {
+        let pairs = one.public().pairs();
+        pairs.map(|pair| pair.generation).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        generations,
+        [vec![1], vec![1, 2], vec![2, 1], vec![2], vec![2, 3]]
+    );
+    let steps = all.map(|one| one.public().succession());
+    let wanted = [
+        Succession::Settled,
+        Succession::Begun,
+        Succession::Switched,
+        Succession::Settled,
+        Succession::Begun,
+    ];
+    assert_eq!(steps, wanted);
+    assert_eq!(
+        begun.public().fingerprint(),
+        switched.public().fingerprint()
+    );
+    assert_ne!(old.public().fingerprint(), alone.public().fingerprint());
+
+    let (before, after) = (host(&begun, &request()), host(&switched, &request()));
+    let check = |issued: &Issued, ca: &FleetCa| {
+        verify_chain(&issued.certificate, &ca.hosts(), SERVER_AUTH, unix(now)).is_ok()
+    };
+    for issued in [&before, &after] {
+        assert!(check(issued, begun.public()) && check(issued, switched.public()));
+    }
+    assert!(check(&before, old.public()) && !check(&after, old.public()));
+    assert!(check(&after, alone.public()) && !check(&before, alone.public()));
+
+    let list = begun.revocation_list(3, &[], now).unwrap();
+    let list = RevocationList::from_pem(&list, begun.public()).unwrap();
+    assert!(list.is_whole(switched.public()) && !list.is_whole(next.public()));
+    let part = RevocationList::from_pem(&list.to_pem(), old.public()).unwrap();
+    assert_eq!((part.number, part.all().count()), (3, 1));
+    let other = Authorities::generate(&"opq".parse().unwrap(), now).unwrap();
+    let mixed = old.public().to_pem() + &next.public().to_pem();
+    assert!(FleetCa::from_pem(&mixed).is_err(), "three pairs");
+    let mixed = other.public().to_pem() + &alone.public().to_pem();
+    assert!(
+        FleetCa::from_pem(&mixed).is_err(),
+        "another fleet of the same name"
+    );
+}
+
+#[test]
+fn openssl_accepts_the_old_authoritys_word_for_the_new() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("skipped: openssl is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (at, now) = (folder.path(), clock::now());
+    let begun = authorities().begun(now).unwrap();
+    let list = begun.revocation_list(2, &[], now).unwrap();
+    let list = RevocationList::from_pem(&list, begun.public()).unwrap();
+    let told = begun.to_believe(&[1, 2], &list, now).unwrap();
+    let save = |name: &str, der: &[u8]| {
+        std::fs::write(at.join(name), encode("CERTIFICATE", der)).unwrap();
+    };
+    for (kind, pair) in [("hosts", &told.hosts), ("operators", &told.operators)] {
+        let [old, new] = pair.as_slice() else {
+            panic!("{pair:?}");
+        };
+        assert!(old.voucher.is_empty());
+        save("old.pem", &old.certificate);
+        save("new.pem", &new.certificate);
+        save("word.pem", &new.voucher);
+        openssl(
+            at,
+            &["verify", "-x509_strict", "-CAfile", "old.pem", "word.pem"],
+        );
+        let said = |file| {
+            let wanted = ["x509", "-noout", "-subject", "-pubkey", "-in", file];
+            openssl(at, &wanted)
+        };
+        assert_eq!(said("word.pem"), said("new.pem"));
+        assert!(said("new.pem").contains(&format!("longshore {kind} 2")));
+    }
 }

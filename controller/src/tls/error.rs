@@ -270,7 +270,9 @@ fn certificate_hint(fault: impl Fn(FaultKind) -> Fault, host: &HostName, why: &s
             "or over ssh, which keeps all that is there: controller host add {host}"
         ));
     }
-    fault.hint("the machine at this address does not belong to the fleet of this ca.pem")
+    fault
+        .hint("is this the newest ca.pem? git pull brings it where authorities were replaced")
+        .hint("else the machine at this address does not belong to the fleet of this ca.pem")
 }
 
 fn clocks(host: &HostName) -> String {

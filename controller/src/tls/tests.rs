@@ -106,7 +106,7 @@ async fn failure(address: SocketAddr, client: &HostClient) -> ConnectError {
 #[tokio::test]
 async fn the_right_host_is_reached_whatever_its_address() {
     let fleet = Fleet::new();
-    let operators = fleet.authorities.public().operators();
+    let operators = &fleet.authorities.public().signing().operators;
     let (address, server) = serve(fleet.host("emilia"), Some(operators), b"h2").await;
     let mut stream = connect(&address.to_string(), &fleet.client("emilia"))
         .await
@@ -200,7 +200,7 @@ fn an_expired_operator_is_told_since_when_and_what_to_do() {
 #[tokio::test]
 async fn a_host_that_refuses_us_says_why() {
     let (fleet, other) = (Fleet::new(), Fleet::new());
-    let operators = other.authorities.public().operators();
+    let operators = &other.authorities.public().signing().operators;
     let (address, _server) = serve(fleet.host("emilia"), Some(operators), b"h2").await;
     let mut stream = connect(&address.to_string(), &fleet.client("emilia"))
         .await

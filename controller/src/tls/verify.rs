@@ -28,7 +28,8 @@ impl std::error::Error for WrongHost {}
 /// Checks that a server is one particular host.
 #[derive(Debug)]
 pub(super) struct HostVerifier {
-    authority: CertificateDer<'static>,
+    /// Two while one takes the other's place.
+    authorities: Vec<CertificateDer<'static>>,
     expected: Identity,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -40,7 +41,7 @@ impl HostVerifier {
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
         Self {
-            authority: ca.hosts().clone(),
+            authorities: ca.hosts(),
             expected: Identity::Host {
                 fleet: ca.fleet().clone(),
                 host: host.clone(),
@@ -60,7 +61,7 @@ impl ServerCertVerifier for HostVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        verify_chain(end_entity, &self.authority, SERVER_AUTH, now).map_err(reason)?;
+        verify_chain(end_entity, &self.authorities, SERVER_AUTH, now).map_err(reason)?;
         let found = only_uri(end_entity).unwrap_or_else(|| "nobody".to_owned());
         if found != self.expected.to_string() {
             let wrong = OtherError(std::sync::Arc::new(WrongHost(found)));

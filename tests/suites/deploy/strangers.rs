@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The fleet's authorities, opened as an admin verb opens them.
 fn authorities(world: &World) -> Authorities {
     let ca = read_ca(&world.public_file("ca.pem")).unwrap();
-    let file = Home::at(&world.home()).fleet(&ca.fingerprint());
+    let file = Home::at(&world.home()).fleet(ca.id());
     let bundle = fs::read_to_string(file.authorities()).unwrap();
     let passphrase = fs::read_to_string(world.public_file("../passphrase")).unwrap();
     let passphrase = Passphrase::new(passphrase.trim()).unwrap();
@@ -32,7 +32,7 @@ fn authorities(world: &World) -> Authorities {
 /// The operator's key and certificate of a workstation.
 fn operator_file(home: &Path, ca: &Path) -> PathBuf {
     let ca = read_ca(ca).unwrap();
-    Home::at(home).fleet(&ca.fingerprint()).operator()
+    Home::at(home).fleet(ca.id()).operator()
 }
 
 /// A workstation whose operator bo was signed 181 days ago, and bo's last day.
@@ -46,7 +46,7 @@ fn out_of_date(world: &World, folder: &Path) -> (TempDir, String) {
     let issued = authorities(world).operator_certificate(&request, &name, Role::Admin, &[], signed);
     let issued = issued.unwrap();
     let ca = read_ca(&world.public_file("ca.pem")).unwrap();
-    let files = Home::at(home.path()).fleet(&ca.fingerprint());
+    let files = Home::at(home.path()).fleet(ca.id());
     let key = fs::read_to_string(files.pending()).unwrap();
     secret_file(&files.operator(), &(key + &issued.to_pem()));
     (home, issued.expires.date().to_string())

@@ -29,6 +29,7 @@ fn host() -> Survey {
             host: "emilia".into(),
             fleet: "opq".into(),
             authorities: "fp".into(),
+            fleet_id: "id".into(),
             expires: NOW + 300 * DAY,
         }),
         enrolled: true,
@@ -42,6 +43,7 @@ fn planned(survey: &Survey, install_docker: bool) -> Result<Vec<Planned>, Fault>
         host: &"emilia".parse().unwrap(),
         fleet: &"opq".parse().unwrap(),
         authorities: "fp",
+        fleet_id: "id",
         version: "0.1.0",
         sha256: "ab",
         size: 9_800_000,
@@ -118,13 +120,29 @@ fn somebody_elses_host_is_left_alone() {
     for change in [
         |found: &mut Installed| found.host = "loa".into(),
         |found: &mut Installed| found.fleet = "other".into(),
-        |found: &mut Installed| found.authorities = "other".into(),
+        |found: &mut Installed| {
+            (found.authorities, found.fleet_id) = ("other".into(), "another".into());
+        },
     ] {
         let mut survey = host();
         change(survey.identity.as_mut().unwrap());
         assert_eq!(
             planned(&survey, false).unwrap_err().kind,
             FaultKind::Refused
+        );
+    }
+}
+
+#[test]
+fn a_host_that_missed_how_its_authorities_were_replaced_comes_back() {
+    for (authorities, fleet_id) in [("older", "id"), ("id", "")] {
+        let mut survey = host();
+        let found = survey.identity.as_mut().unwrap();
+        (found.authorities, found.fleet_id) = (authorities.into(), fleet_id.into());
+        let text = text(&survey, false);
+        assert!(
+            text.contains("+ identity its authorities were replaced"),
+            "{text}"
         );
     }
 }
