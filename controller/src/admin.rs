@@ -8,7 +8,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::StackName;
 use time::OffsetDateTime;
 
-use crate::cli::{HostApproveArgs, HostVerb, InitArgs, Output, OutputArgs};
+use crate::cli::{CaVerb, HostApproveArgs, HostVerb, InitArgs, Output, OutputArgs};
 use crate::exit::Exit;
 use crate::fleet::Fleet;
 use crate::fleet_file::{self, HostEntry};
@@ -21,6 +21,7 @@ use crate::workstation::Workstation;
 
 mod operators;
 mod renewal;
+mod rotation;
 
 /// Requests, grants and certificates are small; more is not one.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -48,6 +49,7 @@ pub(crate) fn run(
         Admin::Host(HostVerb::List(output)) => place.host_list(output)?,
         Admin::Host(HostVerb::Renew(args)) => return place.host_renew(args),
         Admin::Operator(verb) => return place.operator(verb),
+        Admin::Ca(CaVerb::Rotate(args)) => return place.ca_rotate(args),
         Admin::Host(HostVerb::Upgrade(_)) => {
             let what = "upgrading is no work of the authorities";
             return Err(Fault::new(FaultKind::Internal, what));

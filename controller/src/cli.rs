@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod back;
+mod ca;
 mod deploy;
 mod when;
 
@@ -20,6 +21,7 @@ pub use admin::{
 };
 pub use audit::AuditArgs;
 pub use back::{HistoryArgs, RollbackArgs};
+pub use ca::{CaRotateArgs, CaVerb};
 pub use deploy::{AttachArgs, CancelArgs, ConfirmArgs, DeployArgs, PlanArgs, SourceArgs};
 pub use when::When;
 pub(crate) use when::duration;
@@ -54,6 +56,9 @@ pub enum Verb {
     /// People and CI jobs that may use the fleet
     #[command(subcommand)]
     Operator(OperatorVerb),
+    /// The authorities that sign hosts and operators
+    #[command(subcommand)]
+    Ca(CaVerb),
     /// Show what a deploy would change, and change nothing
     Plan(PlanArgs),
     /// Plan, show, confirm, run, and follow until it is judged

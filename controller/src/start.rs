@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 
-use crate::cli::{Cli, HostVerb, InitArgs, OperatorVerb, Stop, Verb};
+use crate::cli::{CaVerb, Cli, HostVerb, InitArgs, OperatorVerb, Stop, Verb};
 use crate::command::{self, Context, Fleet, Leave};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -43,6 +43,8 @@ pub enum Admin {
     Host(HostVerb),
     /// `operator …`.
     Operator(OperatorVerb),
+    /// `ca …`.
+    Ca(CaVerb),
 }
 
 /// Runs the program.
@@ -84,6 +86,7 @@ fn dispatch(cli: Cli, parts: &dyn Parts, terminal: &Terminal) -> Result<Exit, Fa
         Verb::Host(HostVerb::Upgrade(args)) => command::FleetVerb::Upgrade(args),
         Verb::Host(verb) => return parts.admin(Admin::Host(verb), file, terminal),
         Verb::Operator(verb) => return parts.admin(Admin::Operator(verb), file, terminal),
+        Verb::Ca(verb) => return parts.admin(Admin::Ca(verb), file, terminal),
         Verb::Version(args) => return Ok(command::version(&args, terminal)?),
         Verb::Plan(args) => command::FleetVerb::Plan(args),
         Verb::Deploy(args) => command::FleetVerb::Deploy(args),

@@ -53,27 +53,33 @@ pub(crate) fn files() -> Vec<Entry> {
         ),
         (
             "ca.pem",
-            "The public certificates of the fleet's two authorities, beside fleet.toml.",
+            "The public certificates of the fleet's two authorities, beside fleet.toml; of four while controller ca \
+             rotate replaces them.",
+        ),
+        (
+            "operators/NAME-KEY.pem",
+            "The certificates that controller ca rotate --switch has signed once more for operators' keys, beside \
+             ca.pem. Each operator's controller takes its own from there.",
         ),
         (
             "revoked.crl",
             "The operators that no longer count, beside fleet.toml.",
         ),
         (
-            "~/.config/longshore/fleets/FINGERPRINT/operator.pem",
+            "~/.config/longshore/fleets/FLEET/operator.pem",
             "This machine's key and certificate for one fleet, readable by its owner alone. The folder is \
              $XDG_CONFIG_HOME/longshore, or config below $LONGSHORE_HOME.",
         ),
         (
-            "~/.config/longshore/fleets/FINGERPRINT/authorities.pem",
+            "~/.config/longshore/fleets/FLEET/authorities.pem",
             "The authorities' keys, encrypted, where controller init was run. Keep a copy in a safe place.",
         ),
         (
-            "~/.config/longshore/fleets/FINGERPRINT/issued.jsonl",
+            "~/.config/longshore/fleets/FLEET/issued.jsonl",
             "What the authorities have signed here, one JSON object a line.",
         ),
         (
-            "~/.local/state/longshore/fleets/FINGERPRINT/audit/HOST",
+            "~/.local/state/longshore/fleets/FLEET/audit/HOST",
             "The newest entry of a host's audit record that this machine was told of. The folder is \
              $XDG_STATE_HOME/longshore, or state below $LONGSHORE_HOME.",
         ),

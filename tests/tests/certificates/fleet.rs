@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use controller::clock;
 use controller::home::{FleetFolder, Home};
-use controller::identity::{Signer, load_operator, read_ca};
+use controller::identity::{Signer, current_operator, read_ca};
 use controller::link::{BoxedIo, Dial, Link};
 use controller::passphrase::{Passphrase, Sources};
 use controller::pki::{Authorities, FleetCa, Request};
@@ -90,6 +90,24 @@ impl Fleet {
         self.run(&self.path("fleet"), "ana", words, &env)
     }
 
+    /// The same, killed as soon as it has printed `moment`.
+    pub(crate) fn admin_killed_at(&self, words: &[&str], moment: &str) {
+        let mut child = self
+            .command(&self.path("fleet"), "ana", words)
+            .env("LONGSHORE_CA_PASSPHRASE_FILE", self.path("passphrase"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let seen = lines
+            .map_while(Result::ok)
+            .any(|line| line.contains(moment));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen, "it never said {moment:?}");
+    }
+
     /// The same person's, without it.
     pub(crate) fn ana(&self, words: &[&str]) -> Ended {
         self.run(&self.path("fleet"), "ana", words, &[])
@@ -103,19 +121,23 @@ impl Fleet {
         words: &[&str],
         env: &[(&str, &str)],
     ) -> Ended {
-        let home = self.path(who);
-        let mut command = Command::new(program("controller"));
-        command.args(words).current_dir(folder).env_clear();
-        command
-            .env("PATH", "/usr/bin:/bin")
-            .env("LONGSHORE_HOME", &home);
-        let output = command.envs(env.iter().copied()).stdin(Stdio::null());
-        let output = output.output().unwrap();
+        let mut command = self.command(folder, who, words);
+        let output = command.envs(env.iter().copied()).output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         Ended {
             code: output.status.code().unwrap(),
             said: format!("{}\n{}", text(&output.stdout), text(&output.stderr)),
         }
+    }
+
+    fn command(&self, folder: &Path, who: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(program("controller"));
+        command.args(words).current_dir(folder).env_clear();
+        command
+            .env("PATH", "/usr/bin:/bin")
+            .env("LONGSHORE_HOME", self.path(who))
+            .stdin(Stdio::null());
+        command
     }
 
     /// Another operator, with a copy of the fleet's folder as it is now.
@@ -167,6 +189,14 @@ impl Fleet {
             log: Arc::default(),
             child: None,
         };
+        self.approve(&agent);
+        agent.start();
+        agent
+    }
+
+    /// Asks, signs and accepts, as people do by hand.
+    fn approve(&self, agent: &Agent) {
+        let name = agent.name.as_str();
         let request = self.path(&format!("{name}.request"));
         fs::write(&request, agent.command(&["enroll", "--name", name])).unwrap();
         let [request, grant] = [request, self.path(&format!("{name}.grant"))];
@@ -180,12 +210,17 @@ impl Fleet {
             "--out",
             grant,
         ];
-        let address = ["--address", &address.to_string(), "--stack", "opq"];
+        let address = ["--address", &agent.address.to_string(), "--stack", "opq"];
         self.admin(&[approve.as_slice(), &address].concat())
             .with(0, &[]);
         agent.command(&["accept", grant]);
+    }
+
+    /// As when an admin brings a host back on the host itself.
+    pub(crate) fn approve_again(&self, agent: &mut Agent) {
+        self.approve(agent);
+        agent.stop();
         agent.start();
-        agent
     }
 
     pub(crate) fn ca(&self) -> FleetCa {
@@ -194,7 +229,7 @@ impl Fleet {
 
     /// What a workstation holds of this fleet.
     pub(crate) fn held_by(&self, who: &str) -> FleetFolder {
-        Home::at(&self.path(who)).fleet(&self.ca().fingerprint())
+        Home::at(&self.path(who)).fleet(self.ca().id())
     }
 
     /// The authorities as an admin verb opens them.
@@ -218,7 +253,8 @@ impl Fleet {
     /// A way to a host as the operator of that workstation.
     pub(crate) fn client(&self, who: &str, host: &str) -> HostClient {
         let ca = self.ca();
-        let operator = load_operator(&Home::at(&self.path(who)), &ca).unwrap();
+        let home = Home::at(&self.path(who));
+        let operator = current_operator(&home, &ca, &self.file("ca.pem")).unwrap();
         HostClient::new(&ca, &operator, &host.parse().unwrap()).unwrap()
     }
 

@@ -7,3 +7,4 @@ mod fleet;
 mod renewing;
 mod revoking;
 mod roles;
+mod rotating;
