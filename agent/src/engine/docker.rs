@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, StreamExt as _, iter};
+use futures_util::stream::{BoxStream, StreamExt as _};
 use proto::id::ProjectName;
 use proto::plan::Disk;
 use proto::registry::RegistryAuth;
@@ -13,18 +13,19 @@ use tokio_util::sync::CancellationToken;
 
 use self::api::{Api, Ask, Refusal};
 use self::direct::Direct;
-use self::inspect::{Inspected, InspectedImage, Listed, Named, PROJECT_LABEL};
+use self::inspect::{InspectedImage, Named, PROJECT_LABEL};
 use self::reference::Reference;
 use self::request::encoded;
 use super::{
-    Attach, Container, EngineError, EngineFacts, ExecEnd, Layer, LayerProgress, LocalImage,
-    LogRange, Nudge, Pull, RawLine, RemoteImage,
+    Attach, EngineError, EngineFacts, ExecEnd, Layer, LayerProgress, LocalImage, LogRange, Nudge,
+    Pull, RawLine, RemoteImage,
 };
 
 mod api;
 mod banner;
 mod causes;
 mod command;
+mod containers;
 mod demux;
 mod direct;
 mod exec;
@@ -46,12 +47,8 @@ mod version;
 
 /// For what the engine only has to look up. A busy one needs seconds.
 const QUICK: Duration = Duration::from_secs(15);
-/// What a container gets between TERM and KILL.
-const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The engine's own work around a stop or a removal.
 const REMOVAL: Duration = Duration::from_secs(60);
-/// Inspections under way at once.
-const INSPECTIONS: usize = 8;
 /// What makes a container look different. Healthchecks cause events of other kinds at every interval.
 const EVENTS: &[&str] = &[
     "create",
@@ -96,45 +93,6 @@ impl Docker {
             os: version.os,
             architecture: version.arch,
         })
-    }
-
-    /// The project's containers, by name.
-    pub(super) async fn containers(
-        &self,
-        project: &ProjectName,
-    ) -> Result<Vec<Container>, EngineError> {
-        let what = format!("containers of {project}");
-        let ask = Ask {
-            query: vec![
-                ("all", "1".to_owned()),
-                ("filters", json!({ "label": [label(project)] }).to_string()),
-            ],
-            ..get(what.clone(), "/containers/json".to_owned())
-        };
-        let listed: Result<Vec<Listed>, _> = self.api.json(&ask).await;
-        let listed = listed.map_err(|refusal| refusal.into_error(&what))?;
-        let mut inspections = iter(listed)
-            .map(|listed| async move { inspect_container(&self.api, &listed.id).await })
-            .buffer_unordered(INSPECTIONS);
-        let mut containers: Vec<Container> = Vec::new();
-        let mut sharing = Vec::new();
-        while let Some(inspected) = inspections.next().await {
-            match inspected {
-                Ok(inspected) => {
-                    let other = inspected.shares_network_of();
-                    let container = inspected.into_container();
-                    let own = container.as_ref().map(|it| it.id.clone());
-                    sharing.extend(own.zip(other));
-                    containers.extend(container);
-                }
-                // Gone between the list and the look.
-                Err(refusal) if refusal.is_missing() => {}
-                Err(refusal) => return Err(refusal.into_error(&what)),
-            }
-        }
-        share_addresses(&mut containers, &sharing);
-        containers.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(containers)
     }
 
     /// An image of the engine's store.
@@ -223,34 +181,6 @@ impl Docker {
         pull::pull(&self.api, pull, progress, stop).await
     }
 
-    /// Stops and removes one container; its anonymous volumes stay.
-    pub(super) async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
-        let path = format!("/containers/{}", encoded(id)?);
-        let stop = Ask {
-            method: "POST",
-            query: vec![("t", STOP_GRACE.as_secs().to_string())],
-            deadline: STOP_GRACE + REMOVAL,
-            ..get(format!("stopping container {id}"), format!("{path}/stop"))
-        };
-        let remove = Ask {
-            method: "DELETE",
-            // It may have been started again, or be paused.
-            query: vec![("force", "1".to_owned())],
-            deadline: REMOVAL,
-            ..get(format!("removing container {id}"), path)
-        };
-        for ask in [stop, remove] {
-            match self.api.bytes(&ask).await {
-                Ok(_) => {}
-                Err(refusal) if refusal.is_missing() => return Ok(()),
-                // Somebody else is removing it.
-                Err(Refusal::Status(409, text)) if text.contains("already in progress") => {}
-                Err(refusal) => return Err(refusal.into_error(&ask.what)),
-            }
-        }
-        Ok(())
-    }
-
     /// Makes a command ready in a running container.
     pub(super) async fn prepare_exec(
         &self,
@@ -268,19 +198,6 @@ impl Docker {
     /// Ends a command.
     pub(super) async fn end_exec(&self, exec: &str) -> Result<(), EngineError> {
         command::end(&self.api, exec).await
-    }
-
-    /// Gives a container another name.
-    pub(super) async fn rename_container(&self, id: &str, name: &str) -> Result<(), EngineError> {
-        let ask = Ask {
-            method: "POST",
-            query: vec![("name", name.to_owned())],
-            ..get(
-                format!("renaming container {id}"),
-                format!("/containers/{}/rename", encoded(id)?),
-            )
-        };
-        act(&self.api, &ask).await
     }
 
     /// Gives an image one more name.
@@ -371,19 +288,6 @@ impl Docker {
     }
 }
 
-/// A container in another one's network is reached where that one is.
-fn share_addresses(containers: &mut [Container], sharing: &[(String, String)]) {
-    for (own, other) in sharing {
-        let there = containers.iter().find(|it| it.id == *other);
-        let Some(there) = there.map(|it| it.addresses.clone()) else {
-            continue;
-        };
-        if let Some(container) = containers.iter_mut().find(|it| it.id == *own) {
-            container.addresses = there;
-        }
-    }
-}
-
 fn get(what: String, path: String) -> Ask<'static> {
     Ask {
         what,
@@ -416,15 +320,6 @@ async fn give_name(api: &Api, image: &str, repository: &str, tag: &str) -> Resul
         )
     };
     act(api, &ask).await
-}
-
-async fn inspect_container(api: &Api, id: &str) -> Result<Inspected, Refusal> {
-    let name = encoded(id).map_err(|error| Refusal::Malformed(error.to_string()))?;
-    let ask = get(
-        format!("container {id}"),
-        format!("/containers/{name}/json"),
-    );
-    api.json(&ask).await
 }
 
 async fn image(api: &Api, reference: &str) -> Result<Option<LocalImage>, EngineError> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures_util::stream::{BoxStream, StreamExt as _, unfold};
 
 use super::api::{Api, Ask, Refusal};
+use super::containers::inspect_container;
 use super::frames::{Decoder, Found};
 use super::request::encoded;
-use super::{QUICK, inspect_container, stamp};
+use super::{QUICK, stamp};
 use crate::engine::{EngineError, LogRange, RawLine};
 
 /// How long the engine may take for the next bytes of a log that it only has to read.
