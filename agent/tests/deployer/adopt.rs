@@ -11,7 +11,8 @@ use proto::history::Deed;
 use proto::plan::{Action, Change, Plan};
 use serde_json::json;
 
-use crate::world::{Bundle, DB, End, WEB, World, end, id, name, touched};
+use crate::bundle::Bundle;
+use crate::world::{DB, End, WEB, World, end, id, name, touched};
 
 /// Two services, one of which mounts a folder of the project; `secret` comes from the shell of whoever starts it.
 pub(crate) fn stack(web: &str, db: &str, config: &str) -> Bundle {

@@ -8,7 +8,8 @@ use proto::event::{EventKind, Outcome, State};
 use proto::fault::FaultKind;
 use serde_json::json;
 
-use crate::world::{Bundle, DB, WEB, World, end, entered, id, name, until};
+use crate::bundle::Bundle;
+use crate::world::{DB, WEB, World, end, entered, id, name, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 

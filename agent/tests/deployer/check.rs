@@ -7,8 +7,9 @@ use proto::event::{Outcome, State};
 use proto::id::HostName;
 use serde_json::json;
 
+use crate::bundle::Bundle;
 use crate::deeds::life;
-use crate::world::{Bundle, DB, WEB, World, end, entered, id, name, until};
+use crate::world::{DB, WEB, World, end, entered, id, name, until};
 
 fn two(web: &str) -> Bundle {
     let services = json!({ "web": { "image": web }, "db": { "image": DB } });

@@ -7,8 +7,9 @@ use proto::event::{EventKind, Outcome, State};
 use proto::fault::FaultKind;
 use serde_json::json;
 
+use crate::bundle::Bundle;
 use crate::deeds::life;
-use crate::world::{Bundle, WEB, World, end, entered, id, name, until};
+use crate::world::{WEB, World, end, entered, id, name, until};
 
 const WITHIN: Duration = Duration::from_secs(120);
 

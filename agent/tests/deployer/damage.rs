@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proto::event::Outcome;
 
+use crate::bundle::Bundle;
 use crate::deeds::life;
-use crate::world::{Bundle, World, id, name};
+use crate::world::{World, id, name};
 
 /// Two stacks, the first with a history.
 fn host() -> World {

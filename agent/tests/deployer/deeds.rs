@@ -11,8 +11,9 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::crash::copy;
-use crate::world::{Bundle, DB, WEB, World, in_memory, name};
+use crate::bundle::Bundle;
+use crate::copies::copy;
+use crate::world::{DB, WEB, World, in_memory, name};
 
 /// One agent's lifetime: dropping it kills its tasks where they are.
 pub(crate) fn life() -> Runtime {

@@ -4,7 +4,8 @@ use proto::event::Outcome;
 use proto::fault::FaultKind;
 use serde_json::json;
 
-use crate::world::{Bundle, WEB, World, end, id, name};
+use crate::bundle::Bundle;
+use crate::world::{WEB, World, end, id, name};
 
 fn at(stack: &str, directory: &std::path::Path) -> Bundle {
     let mut bundle = Bundle::web(stack).file("conf/a", "1");

@@ -9,8 +9,8 @@ use agent::witness::disk::{self, Call, Watched};
 use proto::event::Outcome;
 use proto::fault::Fault;
 
+use crate::agreed::claim_agreed;
 use crate::chance::report;
-use crate::crash::claim_agreed;
 use crate::deeds::{Before, DEEDS, Deed, NEW, life, version};
 use crate::world::{End, World, ended, name, rest};
 

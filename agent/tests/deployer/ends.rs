@@ -7,7 +7,8 @@ use agent::engine::scripted::{Behaviour, Method, Trouble};
 use proto::event::{EventKind, Outcome, State};
 use serde_json::json;
 
-use crate::world::{Bundle, DB, World, end, entered, id, name, rest, soon, until};
+use crate::bundle::Bundle;
+use crate::world::{DB, World, end, entered, id, name, rest, soon, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 

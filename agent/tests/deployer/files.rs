@@ -6,7 +6,8 @@ use proto::event::{EventKind, Outcome};
 use proto::plan::{Action, Change};
 use serde_json::json;
 
-use crate::world::{Bundle, DB, WEB, World, touched};
+use crate::bundle::Bundle;
+use crate::world::{DB, WEB, World, touched};
 
 const API: &str = "r/api:1";
 

@@ -13,9 +13,10 @@ use proto::id::{HostName, ServiceName};
 use proto::plan::Scope;
 use serde_json::json;
 
-use crate::crash::copy;
+use crate::bundle::Bundle;
+use crate::copies::copy;
 use crate::deeds::life;
-use crate::world::{Bundle, DB, WEB, World, end, files_below, id, name};
+use crate::world::{DB, WEB, World, end, files_below, id, name};
 
 fn shop(web: &str, mode: &str) -> Bundle {
     let services = json!({

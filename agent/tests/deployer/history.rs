@@ -8,7 +8,8 @@ use proto::fault::FaultKind;
 use proto::history::{Deed, Ending, HistoryEntry};
 use serde_json::json;
 
-use crate::world::{Bundle, DB, WEB, World, end, entered, id, name, until};
+use crate::bundle::Bundle;
+use crate::world::{DB, WEB, World, end, entered, id, name, until};
 
 fn history(world: &World) -> Vec<HistoryEntry> {
     world.deployer.history(&name("shop"), 200).unwrap()

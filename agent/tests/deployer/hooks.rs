@@ -12,9 +12,8 @@ use proto::hook::{Gate, Hook, Names, Save, SavePlace, Saved, TIMEOUT_SECONDS, Wh
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::world::{
-    Bundle, DB, End, World, blob, end, ended, entered, id, name, rest, submission, until,
-};
+use crate::bundle::{Bundle, blob};
+use crate::world::{DB, End, World, end, ended, entered, id, name, rest, submission, until};
 
 pub(crate) fn hook(when: When, service: &str, program: &str) -> Hook {
     Hook {

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test, in helpers as well")]
 
 mod adopt;
+mod agreed;
 mod back;
+mod bundle;
 mod chance;
 mod check;
 mod confirm;
+mod copies;
 mod crash;
 mod damage;
 mod deeds;

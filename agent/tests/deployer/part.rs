@@ -8,7 +8,8 @@ use proto::fault::FaultKind;
 use proto::plan::{Action, Plan, Scope};
 use serde_json::json;
 
-use crate::world::{Bundle, DB, End, World, end, id, name, touched};
+use crate::bundle::Bundle;
+use crate::world::{DB, End, World, end, id, name, touched};
 
 fn only(services: &[&str]) -> Scope {
     Scope::WithDependencies(services.iter().map(|name| name.parse().unwrap()).collect())

@@ -8,8 +8,8 @@ use agent::engine::scripted::ScriptedEngine;
 use proto::id::RevisionId;
 use tempfile::TempDir;
 
+use crate::agreed::claim_whole;
 use crate::chance::{Chance, full, report};
-use crate::crash::claim_whole;
 use crate::deeds::{Before, DEEDS, Deed, NEW, life};
 use crate::durable::Durable;
 use crate::world::{End, World, end, in_memory};

@@ -4,7 +4,8 @@ use agent::engine::scripted::Method;
 use proto::fault::FaultKind;
 use serde_json::json;
 
-use crate::world::{Bundle, WEB, World};
+use crate::bundle::Bundle;
+use crate::world::{WEB, World};
 
 const BESIDE: [Method; 5] = [
     Method::Layers,

@@ -8,7 +8,8 @@ use proto::plan::Scope;
 use proto::probe::{Check, Probe};
 use serde_json::json;
 
-use crate::world::{Bundle, DB, End, WEB, World, end, entered, id, name, until};
+use crate::bundle::Bundle;
+use crate::world::{DB, End, WEB, World, end, entered, id, name, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 

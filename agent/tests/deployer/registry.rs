@@ -9,7 +9,8 @@ use proto::fault::FaultKind;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::world::{Bundle, World, end, entered, id, until};
+use crate::bundle::Bundle;
+use crate::world::{World, end, entered, id, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 

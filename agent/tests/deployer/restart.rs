@@ -5,8 +5,9 @@ use proto::event::{EventKind, Outcome, State};
 use proto::plan::Plan;
 use serde_json::json;
 
+use crate::bundle::Bundle;
 use crate::deeds::life;
-use crate::world::{Bundle, World, ended, id, name, until};
+use crate::world::{World, ended, id, name, until};
 
 /// A host where the first deploy committed and the second was killed in its pull.
 fn killed() -> (World, Plan, Vec<proto::event::Event>) {

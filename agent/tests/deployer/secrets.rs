@@ -9,7 +9,8 @@ use proto::event::{EventKind, Outcome, State};
 use proto::log::Stream;
 use serde_json::json;
 
-use crate::world::{Bundle, WEB, World, end, entered, files_below, until};
+use crate::bundle::Bundle;
+use crate::world::{WEB, World, end, entered, files_below, until};
 
 const CANARY: &str = "canary-5d41402abc";
 

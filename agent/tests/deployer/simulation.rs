@@ -14,8 +14,9 @@ use proto::fault::Fault;
 use proto::id::DeployId;
 use tempfile::TempDir;
 
+use crate::agreed::claim_agreed;
 use crate::chance::{Chance, full, report};
-use crate::crash::{claim_agreed, copy};
+use crate::copies::copy;
 use crate::deeds::{life, version};
 use crate::durable::Durable;
 use crate::world::{World, ended, id, in_memory, name, rest, soon};

@@ -4,7 +4,8 @@ use agent::engine::scripted::Method;
 use proto::fault::{Fault, FaultKind};
 use serde_json::json;
 
-use crate::world::{Bundle, World, blob, shipped};
+use crate::bundle::{Bundle, blob, shipped};
+use crate::world::World;
 
 fn claim_refused<T>(world: &World, result: Result<T, Fault>, kind: FaultKind) -> Fault {
     let fault = result.err().expect("it was let in");

@@ -6,7 +6,8 @@ use proto::fault::FaultKind;
 use proto::id::PlanId;
 use proto::limits::PLAN_LIFE;
 
-use crate::world::{Bundle, World, end, ended, entered, id, name, soon, submission, until};
+use crate::bundle::Bundle;
+use crate::world::{World, end, ended, entered, id, name, soon, submission, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_deploy_runs_to_its_end_though_nobody_watches() {

@@ -8,7 +8,8 @@ use proto::event::{Outcome, State};
 use proto::id::RevisionId;
 use serde_json::json;
 
-use crate::world::{Bundle, DB, WEB, World, blob, end, entered, files_below, id, name, until};
+use crate::bundle::{Bundle, blob};
+use crate::world::{DB, WEB, World, end, entered, files_below, id, name, until};
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;

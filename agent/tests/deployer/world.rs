@@ -1,8 +1,6 @@
-//! A host with nothing but a state directory and a scripted engine, and bundles to bring there.
+//! A host with nothing but a state directory and a scripted engine.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +13,13 @@ use agent::stage::{Session, compose_project};
 use agent::store::{Stage, Store};
 use proto::event::{Event, EventKind, Outcome, State};
 use proto::fault::Fault;
-use proto::hook::Hook;
-use proto::id::{BlobId, DeployId, RevisionId, StackName};
+use proto::id::{DeployId, RevisionId, StackName};
 use proto::plan::{Action, Plan, Scope};
-use proto::stack::{ShippedFile, StackSpec, Value};
-use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use crate::bundle::{Bundle, blob};
 
 /// Longer than any deadline of a deploy; the suite's clock is paused, so it passes at once when nothing else can.
 const EVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -40,103 +36,6 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
 
 pub(crate) fn id(number: u8) -> DeployId {
     DeployId::from_bytes([number; 16])
-}
-
-pub(crate) fn blob(content: &str) -> BlobId {
-    BlobId::from_bytes(Sha256::digest(content).into())
-}
-
-/// What a controller would send.
-#[derive(Clone)]
-pub(crate) struct Bundle {
-    pub(crate) spec: StackSpec,
-    contents: Vec<String>,
-}
-
-impl Bundle {
-    /// A stack of this name and project, its services in the scripted engine's own format.
-    pub(crate) fn new(stack: &str, services: serde_json::Value) -> Self {
-        let spec = StackSpec {
-            stack: stack.parse().unwrap(),
-            project: stack.parse().unwrap(),
-            compose_files: vec!["compose.yml".parse().unwrap()],
-            env_file: None,
-            profiles: Vec::new(),
-            values: Vec::new(),
-            directory: None,
-            allow_undefined: Vec::new(),
-            files: Vec::new(),
-            probes: Vec::new(),
-            deadlines: BTreeMap::new(),
-            hooks: Vec::new(),
-        };
-        let contents = Vec::new();
-        Self { spec, contents }.compose(&json!({ "services": services }))
-    }
-
-    /// The same stack read from another Compose file.
-    pub(crate) fn compose(self, config: &serde_json::Value) -> Self {
-        self.replace("compose.yml", &config.to_string())
-    }
-
-    /// One service that runs [`WEB`].
-    pub(crate) fn web(stack: &str) -> Self {
-        Self::new(stack, json!({ "web": { "image": WEB } }))
-    }
-
-    pub(crate) fn file(mut self, path: &str, content: &str) -> Self {
-        self.spec.files.push(shipped(path, content));
-        self.contents.push(content.to_owned());
-        self
-    }
-
-    /// The same stack with another content of a file.
-    pub(crate) fn replace(mut self, path: &str, content: &str) -> Self {
-        self.spec.files.retain(|file| file.path.as_str() != path);
-        self.file(path, content)
-    }
-
-    pub(crate) fn hook(mut self, hook: Hook) -> Self {
-        self.spec.hooks.push(hook);
-        self
-    }
-
-    pub(crate) fn content(&self, path: &str) -> String {
-        let file = self
-            .spec
-            .files
-            .iter()
-            .find(|file| file.path.as_str() == path);
-        let file = file.unwrap();
-        let content = self.contents.iter().find(|text| blob(text) == file.blob);
-        content.unwrap().clone()
-    }
-
-    /// Writes its files into a folder, as `scp` would.
-    pub(crate) fn copy_to(&self, folder: &Path) {
-        for file in &self.spec.files {
-            let path = file.path.under(folder);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, self.content(file.path.as_str())).unwrap();
-            let mode = std::fs::Permissions::from_mode(file.mode);
-            std::fs::set_permissions(&path, mode).unwrap();
-        }
-    }
-
-    pub(crate) fn secret(mut self, name: &str, text: &str) -> Self {
-        let value = Value::new(name.parse().unwrap(), text.to_owned(), true).unwrap();
-        self.spec.values.push(value);
-        self
-    }
-}
-
-pub(crate) fn shipped(path: &str, content: &str) -> ShippedFile {
-    ShippedFile {
-        path: path.parse().unwrap(),
-        mode: 0o644,
-        size: content.len() as u64,
-        blob: blob(content),
-    }
 }
 
 /// How a deploy ended.
