@@ -44,7 +44,7 @@ impl Trust {
             return Ok(());
         }
         let_in(&format!(
-            "{} authorities of hosts and {} of operators to believe",
+            "to believe {} authorities for hosts and {} for operators",
             hosts.len(),
             operators.len()
         ))?;

@@ -133,13 +133,9 @@ impl Turn<'_> {
         rotation.begin()?;
         self.say("there are new authorities; keep a new copy of authorities.pem in a safe place");
         let exit = self.believe_both(&rotation)?;
-        if exit == Exit::Done {
-            self.next(
-                "commit ca.pem and revoked.crl; when everybody who uses this fleet has them:\n  \
-                 controller ca rotate --switch",
-            );
-        } else {
-            self.next("to complete this: controller ca rotate");
+        match exit {
+            Exit::Done => self.next("commit ca.pem and revoked.crl", Some("--switch")),
+            _ => self.again("controller ca rotate"),
         }
         Ok(exit)
     }
@@ -147,10 +143,11 @@ impl Turn<'_> {
     fn switch(&self, mut rotation: Rotation) -> Result<Exit, Fault> {
         let exit = self.believe_both(&rotation)?;
         if exit != Exit::Done && rotation.succession() == Succession::Begun {
-            self.next(
-                "nothing was switched: an operator with a new certificate would not be let in there.\n\
-                 To go on without a host: controller ca rotate --switch --without HOST",
+            let note = |what: &str| self.place.terminal.note(what);
+            note(
+                "nothing was switched: an operator with a new certificate would not be let in there",
             );
+            note("to go on without a host: controller ca rotate --switch --without HOST");
             return Ok(exit);
         }
         rotation.switch()?;
@@ -173,44 +170,56 @@ impl Turn<'_> {
             }
         })?;
         self.tell(&rotation.reissue()?);
-        if exit == Exit::Done {
-            self.next(
-                "commit ca.pem, revoked.crl and operators/; when everybody who uses this fleet has them:\n  \
-                 controller ca rotate --finish",
-            );
-        } else {
-            self.next("to complete this: controller ca rotate --switch");
+        match exit {
+            Exit::Done => {
+                self.next(
+                    "commit ca.pem, revoked.crl and operators/",
+                    Some("--finish"),
+                );
+            }
+            _ => self.again("controller ca rotate --switch"),
         }
         Ok(exit)
     }
 
     /// Has every host believe only the pair that signs: the new one at the end, the old one when it is given up.
     fn settle(&self, mut rotation: Rotation, step: Step) -> Result<Exit, Fault> {
+        if rotation.succession() == Succession::Settled {
+            // Only the public files may be behind.
+            rotation.settle()?;
+            self.say("the authorities are not being replaced");
+            return Ok(Exit::Done);
+        }
         let signer = Arc::clone(rotation.signer());
-        if rotation.succession() != Succession::Settled {
-            let exit = self.all_are_signed(&signer)?;
-            if exit != Exit::Done {
-                self.next(
-                    "nothing was changed: such a host would be lost. First: controller ca rotate --switch;\n\
-                     or leave it behind with --without HOST",
-                );
-                return Ok(exit);
-            }
-            let generation = signer.public().signing().generation;
-            let exit = self.believe(&signer, vec![generation], "believes one pair only")?;
-            if exit != Exit::Done {
-                self.next("to complete this, run it again");
-                return Ok(exit);
-            }
+        let exit = self.all_are_signed(&signer)?;
+        if exit != Exit::Done {
+            let note = |what: &str| self.place.terminal.note(what);
+            note("nothing was changed: such a host would be lost");
+            note("first: controller ca rotate --switch; or leave it behind with --without HOST");
+            return Ok(exit);
+        }
+        let generation = signer.public().signing().generation;
+        let said = match step {
+            Step::Abort => "believes the old ones only",
+            _ => "believes the new ones only",
+        };
+        let exit = self.believe(&signer, vec![generation], said)?;
+        if exit != Exit::Done {
+            self.again(match step {
+                Step::Abort => "controller ca rotate --abort",
+                _ => "controller ca rotate --finish",
+            });
+            return Ok(exit);
         }
         rotation.settle()?;
         self.say(match step {
             Step::Abort => "the new authorities are given up",
             _ => "the old authorities are forgotten",
         });
-        self.next(
-            "commit ca.pem and revoked.crl; keep a new copy of authorities.pem in a safe place",
-        );
+        self.next("commit ca.pem and revoked.crl", None);
+        self.place
+            .terminal
+            .note("keep a new copy of authorities.pem in a safe place");
         Ok(Exit::Done)
     }
 
@@ -321,8 +330,24 @@ impl Turn<'_> {
         self.place.terminal.say(what);
     }
 
-    fn next(&self, what: &str) {
-        self.place.terminal.note(format!("next: {what}"));
+    /// What people do before the next step can be done.
+    fn next(&self, what: &str, step: Option<&str>) {
+        let note = |line: String| self.place.terminal.note(line);
+        match step {
+            Some(step) => {
+                note(format!(
+                    "next: {what}; when everybody who uses this fleet has them:"
+                ));
+                note(format!("  controller ca rotate {step}"));
+            }
+            None => note(format!("next: {what}")),
+        }
+    }
+
+    fn again(&self, command: &str) {
+        self.place
+            .terminal
+            .note(format!("to complete this: {command}"));
     }
 }
 

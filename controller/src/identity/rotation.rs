@@ -74,8 +74,7 @@ impl Rotation {
     /// # Errors
     /// When a file cannot be written.
     pub fn begin(&mut self) -> Result<(), IdentityError> {
-        self.take(self.signer.authorities.begun(clock::now())?);
-        self.store()?;
+        self.keep(self.signer.authorities.begun(clock::now())?)?;
         self.publish()
     }
 
@@ -84,8 +83,7 @@ impl Rotation {
     /// # Errors
     /// When a file cannot be written.
     pub fn switch(&mut self) -> Result<(), IdentityError> {
-        self.take(self.signer.authorities.switched()?);
-        self.store()?;
+        self.keep(self.signer.authorities.switched()?)?;
         self.publish()
     }
 
@@ -169,6 +167,13 @@ impl Rotation {
             (identity.clone(), only.clone(), *expires, public_key.clone())
         };
         found.is_some_and(|(_, found)| says(&found) == says(wanted))
+    }
+
+    /// Takes them into use, and into the bundle unless they are there.
+    fn keep(&mut self, authorities: Authorities) -> Result<(), IdentityError> {
+        let known = authorities.public() == self.signer.public();
+        self.take(authorities);
+        if known { Ok(()) } else { self.store() }
     }
 
     fn take(&mut self, authorities: Authorities) {

@@ -218,7 +218,7 @@ fn a_rotation_cut_off_at_any_moment_is_completed_by_the_next_run() {
     pull(&fleet, &bo);
 
     let both = fs::read(&bundle).unwrap();
-    cut(FINISH, "emilia believes one pair only");
+    cut(FINISH, "emilia believes the new ones only");
     fleet.admin(FINISH).with(0, &["forgotten"]);
     // As if it had been killed between the public files and the bundle.
     fs::write(&bundle, both).unwrap();
