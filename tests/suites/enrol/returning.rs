@@ -35,6 +35,40 @@ fn a_host_that_slept_past_its_certificate_is_brought_back_with_nothing_lost() {
 }
 
 #[test]
+fn a_host_that_missed_new_authorities_is_brought_back_with_nothing_lost() {
+    let Some(world) = world() else { return };
+    let desk = world.fleet("turned");
+    let (near, away) = (world.server("near"), world.server("away"));
+    for host in [&near, &away] {
+        desk.add(host, &[]).done();
+    }
+    away.write_file("/var/lib/longshore/kept", "what was there", 0o600)
+        .unwrap();
+    away.sh("systemctl stop longshore-agent").unwrap();
+    let rotate = |step: &[&str]| {
+        let words = ["ca", "rotate", "--yes", "--without", "away"];
+        desk.run(&[words.as_slice(), step].concat(), &[]).done()
+    };
+    rotate(&[]);
+    // Enrolled meanwhile, a host believes both.
+    let late = world.server("late");
+    desk.add(&late, &[]).done();
+    rotate(&["--switch"]);
+    rotate(&["--finish"]);
+    away.sh("systemctl start longshore-agent").unwrap();
+    desk.run(&["status", "away"], &[]).failed(6, &["away"]);
+
+    let said = desk.run(&["host", "add", "away", "--dry-run"], &[]).done();
+    assert!(said.contains("its authorities were replaced"), "{said}");
+    desk.run(&["host", "add", "away"], &[]).done();
+    desk.run(&["status"], &[]).done();
+    let kept = away.read_file("/var/lib/longshore/kept").unwrap();
+    assert_eq!(kept, b"what was there");
+    let again = desk.run(&["host", "add", "late"], &[]).done();
+    assert!(!again.contains("make a new key"), "{again}");
+}
+
+#[test]
 fn a_host_of_another_name_or_fleet_is_not_taken_over() {
     let Some(world) = world() else { return };
     let (host, desk) = (world.server("taken"), world.desk());

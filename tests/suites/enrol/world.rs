@@ -1,7 +1,7 @@
 //! A workstation with a fleet, agents to hand out and a login, and servers that are nobody's yet.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -51,6 +51,7 @@ impl World {
         let desk = Desk {
             world: &world,
             folder: world.admin.path().join("fleet"),
+            home: world.home(),
             _own: None,
         };
         desk.run(&["init", "--name", "opq", "--operator", "ana"], &[])
@@ -98,8 +99,28 @@ impl World {
         Desk {
             world: self,
             folder: own.path().to_owned(),
+            home: self.home(),
             _own: Some(own),
         }
+    }
+
+    /// A fleet of its own, whose authorities nobody else uses.
+    pub(crate) fn fleet(&self, name: &str) -> Desk<'_> {
+        let own = tempfile::tempdir().unwrap();
+        let (folder, home) = (own.path().join("fleet"), own.path().join("home"));
+        for folder in [&folder, &home] {
+            fs::create_dir(folder).unwrap();
+        }
+        symlink(self.home().join("data"), home.join("data")).unwrap();
+        let desk = Desk {
+            world: self,
+            folder,
+            home,
+            _own: Some(own),
+        };
+        desk.run(&["init", "--name", name, "--operator", "ana"], &[])
+            .done();
+        desk
     }
 
     /// A server without anything of longshore, whose services are started by what plays systemd.
@@ -126,6 +147,7 @@ impl World {
 pub(crate) struct Desk<'w> {
     world: &'w World,
     pub(crate) folder: PathBuf,
+    home: PathBuf,
     _own: Option<TempDir>,
 }
 
@@ -136,7 +158,7 @@ impl Desk<'_> {
         command
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.world.home())
-            .env("LONGSHORE_HOME", self.world.home())
+            .env("LONGSHORE_HOME", &self.home)
             .env("LONGSHORE_CA_PASSPHRASE_FILE", self.world.passphrase())
             .stdin(Stdio::null());
         command
