@@ -75,7 +75,7 @@ pub struct Context<'a> {
     pub stop: CancellationToken,
 }
 
-/// Runs until SIGTERM or SIGINT; SIGHUP reads the identity and the revocation list again.
+/// Runs until SIGTERM or SIGINT, which cancel `stop`; SIGHUP reads the identity and the revocation list again.
 ///
 /// `service` is called once, after the identity is known and the port is ours. `audit` is the record of what is
 /// changed through it.
@@ -86,6 +86,7 @@ pub async fn run<S: Agent>(
     folder: &Path,
     config: &Config,
     audit: Arc<Audit>,
+    stop: CancellationToken,
     service: impl FnOnce(Context<'_>) -> S,
 ) -> Result<(), DaemonError> {
     let trust = Arc::new(Trust::load(folder)?);
@@ -93,7 +94,6 @@ pub async fn run<S: Agent>(
     let address = config.listen;
     let listen = |source| DaemonError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
-    let stop = CancellationToken::new();
     let identity = trust.current();
     let service = service(Context {
         config,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agent::cli::{Arguments, Verb};
 use agent::config::Config;
+use agent::daemon::Context;
 use agent::deployer::Deployer;
 use agent::engine::{EngineSettings, RealEngine};
 use agent::service::AgentService;
@@ -17,6 +18,7 @@ use agent::upgrade::Upgrades;
 use agent::{clock, daemon, enroll, whoami};
 use clap::Parser as _;
 use proto::fault::{Fault, FaultKind};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -107,14 +109,25 @@ async fn serve(folder: &Path, config: &Config, upgrades: &Arc<Upgrades>) -> Resu
     let deployer = Arc::new(Deployer::new(store, Arc::new(engine))?);
     deployer.recover().await;
     let (shared, upgrades) = (Arc::clone(&deployer), Arc::clone(upgrades));
-    let served = daemon::run(folder, config, audit, move |context| {
-        let host = context.trust.current().host().clone();
-        AgentService::new(host, shared, context.stop)
-            .known_by(context.trust)
-            .upgraded_by(upgrades)
-    })
-    .await;
-    deployer.shut_down().await;
+    let stop = CancellationToken::new();
+    let served = async {
+        let service = move |context: Context<'_>| {
+            let host = context.trust.current().host().clone();
+            AgentService::new(host, shared, context.stop)
+                .known_by(context.trust)
+                .upgraded_by(upgrades)
+        };
+        let served = daemon::run(folder, config, audit, stop.clone(), service).await;
+        stop.cancel();
+        served
+    };
+    // At once, not when the last caller has gone: whoever ends this agent may be ending its Compose too, and that one's
+    // failure must not count.
+    let ended = async {
+        stop.cancelled().await;
+        deployer.shut_down().await;
+    };
+    let (served, ()) = tokio::join!(served, ended);
     Ok(served?)
 }
 

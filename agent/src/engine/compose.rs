@@ -33,7 +33,8 @@ const CONFIG: &str = "docker compose config";
 const CONFIG_BYTES: usize = 64 * 1024 * 1024;
 /// Reading files takes Compose a tenth of a second; a host that swaps may need much longer.
 const CONFIG_DEADLINE: Duration = Duration::from_secs(60);
-const VERSION_DEADLINE: Duration = Duration::from_secs(15);
+/// A host that boots has much else to read.
+const VERSION_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The Compose plugin.
 pub(super) struct Compose {

@@ -100,7 +100,9 @@ impl EngineError {
 
     /// Whether something that is neither Compose nor the agent ended Compose.
     pub(crate) fn is_killed(&self) -> bool {
-        matches!(self, Self::Compose { status, .. } if status.starts_with("signal "))
+        // With this code it ends when a signal asks it to.
+        let asked = |status: &str| status == "exit code 130";
+        matches!(self, Self::Compose { status, .. } if status.starts_with("signal ") || asked(status))
     }
 }
 

@@ -34,6 +34,7 @@ mod raw;
 mod registries;
 mod relay;
 mod several_hosts;
+mod stopped;
 mod strangers;
 mod too_much;
 mod tunnels;
