@@ -45,6 +45,8 @@ fn the_second_operator_waits_for_the_first_when_asked_to() {
     case.write("compose.yaml", &slow);
     let mut first = Beside::start(&case, &["deploy", "emilia", "--yes"]);
     first.until("verifying");
+    // However long the others take, it is not over before they have been told.
+    case.docker("pause queued-web-1");
     case.write(".env", "TAG=2\n");
     case.deploy().failed(
         5,
@@ -56,6 +58,7 @@ fn the_second_operator_waits_for_the_first_when_asked_to() {
     let wait = ["deploy", "emilia", "--yes", "--lock-wait", "2m"];
     let mut second = Beside::start(&case, &wait);
     second.until("waiting for deploy");
+    case.docker("unpause queued-web-1");
     let (code, said) = first.end();
     assert_eq!(code, 0, "{said}");
     let (code, said) = second.end();

@@ -91,7 +91,7 @@ fn an_image_that_is_refused_hangs_or_trickles_leaves_the_old() {
 #[test]
 fn an_image_of_another_platform_is_refused_before_anything_stops() {
     let Some(world) = world() else { return };
-    let case = world.case("foreign");
+    let case = world.case("mainframe");
     case.deploy().done();
     let before = case.id("web");
     let image = Image::fixture("web", "foreign").unwrap();

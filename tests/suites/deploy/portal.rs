@@ -192,8 +192,8 @@ fn changed_files_renew_exactly_their_users_and_a_rollback_brings_the_old_ones_ba
 #[test]
 fn a_moving_tag_is_looked_up_on_each_deploy_and_one_service_brings_what_it_depends_on() {
     let Some(world) = world() else { return };
-    let case = portal(world, "moved");
-    let target = "emilia/moved";
+    let case = portal(world, "floating");
+    let target = "emilia/floating";
     let push = |version: &str| {
         let image = Image::fixture("portal", version).unwrap();
         image
@@ -221,7 +221,7 @@ fn a_moving_tag_is_looked_up_on_each_deploy_and_one_service_brings_what_it_depen
         "POSTGRES_DB: portaldb",
         "POSTGRES_DB: portaldb\n      PGTZ: UTC",
     );
-    let said = deploy(&case, "emilia/moved/web");
+    let said = deploy(&case, "emilia/floating/web");
     let (anew, _) = renewed(&case, &second);
     assert_eq!(anew, ["db", "web"], "{said}");
     assert_eq!(

@@ -75,7 +75,7 @@ fn an_answer_that_breaks_off_or_is_damaged_is_named_and_the_old_stays() {
 #[test]
 fn a_registry_that_limits_is_waited_for_and_a_layer_that_breaks_off_is_fetched_again() {
     let Some(world) = world() else { return };
-    let case = world.case("limited");
+    let case = world.case("throttled");
     case.deploy().done();
     let before = case.id("web");
     let faulty = world.registry.faulty().unwrap();

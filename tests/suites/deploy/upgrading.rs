@@ -275,11 +275,11 @@ fn an_agent_is_never_replaced_during_a_deploy() {
 fn a_rollout_of_agents_stops_at_the_first_host_that_goes_back() {
     let Some(world) = world() else { return };
     let first = agent("");
-    let server = Server::new(world, "first", 3, &first);
+    let server = Server::new(world, "vanguard", 3, &first);
     let bad = script("9.1.0", "exit 1");
     let _turn = offer(world, "9.1.0", &bad);
     let words = [
-        "host", "upgrade", "first", "emilia", "loa", "--to", "9.1.0", "-o", "json",
+        "host", "upgrade", "vanguard", "emilia", "loa", "--to", "9.1.0", "-o", "json",
     ];
     let ended = server.case.controller(&words);
     assert_eq!(ended.code, 4, "{}\n{}", ended.out, ended.err);

@@ -1,10 +1,11 @@
 //! One fleet of real hosts for the whole suite, and a stack folder of its own for each test.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -20,6 +21,8 @@ pub(crate) struct World {
     pub(crate) loa: Host,
     pub(crate) registry: Registry,
     admin: TempDir,
+    /// Which claim has which stack.
+    stacks: Mutex<HashMap<String, String>>,
     _agents: Vec<Process>,
 }
 
@@ -59,6 +62,7 @@ impl World {
             loa,
             registry,
             admin,
+            stacks: Mutex::default(),
             _agents: Vec::new(),
         };
         world
@@ -166,7 +170,17 @@ impl World {
     }
 
     /// A fleet folder as it is, with what every operator has of this fleet.
+    ///
+    /// # Panics
+    /// When another claim uses a stack of that name: on the same hosts at the same time, they would be one.
     pub(crate) fn case_in(&self, stack: &str, folder: TempDir) -> Case<'_> {
+        let claim = std::thread::current().name().unwrap_or_default().to_owned();
+        let mut stacks = self.stacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = stacks
+            .entry(stack.to_owned())
+            .or_insert_with(|| claim.clone());
+        assert_eq!(*owner, claim, "both have a stack {stack}");
+        drop(stacks);
         for file in ["ca.pem", "revoked.crl"] {
             fs::copy(self.public_file(file), folder.path().join(file)).unwrap();
         }
