@@ -1,6 +1,7 @@
 //! A whole machine with systemd, emulated: what namespaces cannot show, units, restarts and reboots.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -37,7 +38,7 @@ impl Machine {
         let folder = made(NAME, MAKE, MAKING)?;
         let (ssh, agent) = (free_port()?, free_port()?);
         let network = format!(
-            "user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{ssh}-:22,hostfwd=tcp:127.0.0.1:{agent}-:7433"
+            "user,id=n0,hostfwd=tcp:127.0.0.1:{ssh}-:22,hostfwd=tcp:127.0.0.1:{agent}-:7433"
         );
         let disk = format!(
             "if=none,id=d0,file={},format=raw,snapshot=on,cache=unsafe",
@@ -71,8 +72,9 @@ impl Machine {
             ])
             .args(["-drive", &disk, "-device", "virtio-blk-pci,drive=d0"])
             .args(["-netdev", &network, "-device", "virtio-net-pci,netdev=n0"])
-            .args(["-device", "virtio-rng-pci"])
-            .stdin(Stdio::null())
+            .args(["-device", "virtio-rng-pci", "-monitor", "stdio"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
             .spawn()
             .during(|| "starting qemu-system-x86_64 (package qemu-system-x86)".to_owned())?;
         let machine = Self {
@@ -147,7 +149,7 @@ impl Machine {
         cmd.run(cmd.prepare(&[]))?.ok()
     }
 
-    /// Takes its power for a moment: what was not on its disk is lost.
+    /// Restarts it in order: everything in it is told to end first.
     ///
     /// # Errors
     /// When it does not come back.
@@ -155,6 +157,23 @@ impl Machine {
         let before = self.boot_id()?;
         // The connection ends before the command does.
         let _cut = self.sh("systemctl reboot");
+        self.started_after(&before)
+    }
+
+    /// Takes its power for a moment: nothing in it gets a signal, and what was not on its disk is lost.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn cut_power(&mut self) -> Result<()> {
+        let before = self.boot_id()?;
+        if let Some(monitor) = &mut self.emulator.stdin {
+            let what = || "talking to the emulator".to_owned();
+            monitor.write_all(b"system_reset\n").during(what)?;
+        }
+        self.started_after(&before)
+    }
+
+    fn started_after(&self, before: &str) -> Result<()> {
         until("a machine that has started again", START, || {
             let now = self.boot_id().ok()?;
             (now != before).then_some(())

@@ -5,13 +5,12 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 pub(crate) use tests::command::Ended;
 use tests::command::program;
-use tests::lab::{Host, Lab, Machine, until};
+use tests::lab::{Host, Lab, Machine};
 
 const PASSPHRASE: &str = "a passphrase for tests only";
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -221,9 +220,4 @@ pub(crate) fn traces(host: &Host) -> String {
          sort | while read -r path; do echo \"$path $(sha256sum <\"$path\")\"; done",
     )
     .unwrap()
-}
-
-/// Waits for a predicate, 30 s at most.
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    until(what, Duration::from_secs(30), || holds().then_some(())).unwrap();
 }
