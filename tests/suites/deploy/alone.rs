@@ -64,7 +64,6 @@ impl<'w> Alone<'w> {
         self.start_agent();
     }
 
-    /// Kills the agent, and not what it has started.
     /// It does nothing more, and its connections stay open.
     pub(crate) fn freeze_agent(&self) {
         self.agent.freeze();
@@ -74,6 +73,7 @@ impl<'w> Alone<'w> {
         self.agent.thaw();
     }
 
+    /// Kills the agent, and not what it has started.
     pub(crate) fn kill_agent(&self) {
         self.agent.kill();
     }
