@@ -309,6 +309,7 @@ pub(crate) async fn dial(
     config: &Arc<ClientConfig>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
     let name = ServerName::try_from("agent.invalid").unwrap();
     TlsConnector::from(Arc::clone(config))
         .connect(name, stream)

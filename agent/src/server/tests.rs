@@ -30,6 +30,7 @@ mod recorded;
 mod renewal;
 mod revocation;
 mod strangers;
+mod streams;
 
 const H2: &[&[u8]] = &[b"h2"];
 
