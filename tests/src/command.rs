@@ -1,7 +1,8 @@
 //! Programs of the workspace, run to their end.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 /// A binary of the workspace, beside the test's own.
 ///
@@ -15,6 +16,24 @@ pub fn program(name: &str) -> PathBuf {
     let missing = "is missing: cargo build --workspace --bins";
     assert!(path.is_file(), "{} {missing}", path.display());
     path
+}
+
+/// Runs a program and kills it as soon as it has printed `moment`.
+///
+/// # Panics
+/// When it cannot be started, or ended without having said that.
+#[track_caller]
+pub fn kill_at(command: &mut Command, moment: &str) {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = piped.spawn().expect("the program is started");
+    let out = child.stdout.take().expect("its output is piped");
+    let seen = BufReader::new(out)
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.contains(moment));
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    assert!(seen, "it never said {moment:?}");
 }
 
 /// How a run of a program ended.

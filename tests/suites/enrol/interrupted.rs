@@ -1,8 +1,6 @@
 //! The controller dies at each step; the next run completes what it began.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
-
+use tests::command;
 use tests::full;
 use tests::lab::Host;
 
@@ -83,19 +81,7 @@ fn kill_at(desk: &Desk<'_>, host: &Host, user: &str, more: &[&str], moment: &str
     let words = desk.words(host, user);
     let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
     words.extend(more);
-    let mut child = desk
-        .command(&words)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let seen = lines
-        .map_while(Result::ok)
-        .any(|line| line.contains(moment));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(seen, "it never said {moment:?}");
+    command::kill_at(&mut desk.command(&words), moment);
 }
 
 /// A server as it was before.

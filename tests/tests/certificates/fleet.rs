@@ -20,7 +20,7 @@ use controller::pki::{Authorities, FleetCa, Request};
 use controller::tls::{self, HostClient};
 use proto::fault::Fault;
 use tempfile::TempDir;
-use tests::command::program;
+use tests::command::{kill_at, program};
 use tests::lab::until;
 
 const PASSPHRASE: &str = "a passphrase for tests only";
@@ -92,20 +92,9 @@ impl Fleet {
 
     /// The same, killed as soon as it has printed `moment`.
     pub(crate) fn admin_killed_at(&self, words: &[&str], moment: &str) {
-        let mut child = self
-            .command(&self.path("fleet"), "ana", words)
-            .env("LONGSHORE_CA_PASSPHRASE_FILE", self.path("passphrase"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let seen = lines
-            .map_while(Result::ok)
-            .any(|line| line.contains(moment));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(seen, "it never said {moment:?}");
+        let mut command = self.command(&self.path("fleet"), "ana", words);
+        command.env("LONGSHORE_CA_PASSPHRASE_FILE", self.path("passphrase"));
+        kill_at(&mut command, moment);
     }
 
     /// The same person's, without it.
