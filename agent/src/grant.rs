@@ -124,20 +124,20 @@ impl Grant {
             return Err(GrantError::Parts(why));
         }
         // Which authority is which is a matter of signatures, not of order.
-        let signer = taken(&mut authorities, |authority| signed(&leaf, authority))?;
-        let signer = signer.ok_or_else(|| {
+        let signer = taken(&mut authorities, |authority| {
+            Ok(signed(&leaf, authority)?.then_some(()))
+        })?;
+        let (signer, ()) = signer.ok_or_else(|| {
             let why = "it must be signed by exactly one of the authorities";
             GrantError::Certificate(why.into())
         })?;
         let mut operators = Vec::new();
         for list in lists {
             let theirs =
-                |authority: &[u8]| Ok(RevocationList::verify(list.clone(), authority).is_ok());
-            let authority = taken(&mut authorities, theirs)?.ok_or(GrantError::List)?;
-            operators.push(Operators {
-                list: RevocationList::verify(list, &authority)?,
-                authority: authority.into(),
-            });
+                |authority: &[u8]| Ok(RevocationList::verify(list.clone(), authority).ok());
+            let (authority, list) = taken(&mut authorities, theirs)?.ok_or(GrantError::List)?;
+            let authority = authority.into();
+            operators.push(Operators { authority, list });
         }
         let hosts = std::iter::once(signer).chain(authorities);
         assemble(leaf, hosts.map(CertificateDer::from).collect(), operators)
@@ -237,21 +237,17 @@ fn signed(leaf: &[u8], by: &[u8]) -> Result<bool, GrantError> {
     Ok(named && leaf.verify_signature(Some(authority.public_key())).is_ok())
 }
 
-/// Takes out the one that `is_it`; `None` when there is no such one, or more of them.
-fn taken(
+/// Takes out the one that something can be found with, and what was found; `None` when there is no such one, or more.
+fn taken<T>(
     all: &mut Vec<Vec<u8>>,
-    is_it: impl Fn(&[u8]) -> Result<bool, GrantError>,
-) -> Result<Option<Vec<u8>>, GrantError> {
+    find: impl Fn(&[u8]) -> Result<Option<T>, GrantError>,
+) -> Result<Option<(Vec<u8>, T)>, GrantError> {
     let mut found = Vec::new();
     for (at, one) in all.iter().enumerate() {
-        if is_it(one)? {
-            found.push(at);
-        }
+        found.extend(find(one)?.map(|it| (at, it)));
     }
-    Ok(match found.as_slice() {
-        [only] => Some(all.swap_remove(*only)),
-        _ => None,
-    })
+    let only = <[_; 1]>::try_from(found).ok();
+    Ok(only.map(|[(at, it)]| (all.swap_remove(at), it)))
 }
 
 fn assemble(

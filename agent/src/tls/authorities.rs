@@ -87,11 +87,11 @@ fn believed_operators(
         check(&authority, &known, own, now)?;
         let list = RevocationList::verify(authority.list, &authority.certificate);
         let list = list.map_err(|error| refused(&error.to_string()))?;
-        let in_use = own.operators.iter();
-        let in_use = in_use.map(|one| (one.authority.as_ref(), &one.list));
-        let in_use = in_use.filter(|(one, _)| *one == authority.certificate.as_slice());
-        for (_, current) in in_use.filter(|(_, current)| **current != list) {
-            is_newer(&list, current)?;
+        let known = |one: &&Operators| *one.authority == *authority.certificate;
+        if let Some(in_use) = own.operators.iter().find(known)
+            && in_use.list != list
+        {
+            is_newer(&list, &in_use.list)?;
         }
         is_in_date(&list, now)?;
         operators.push(Operators {
