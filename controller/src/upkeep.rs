@@ -36,12 +36,7 @@ const SOON: Duration = Duration::days(30);
 pub(crate) async fn renew(link: &Link, signer: &Arc<Signer>) -> Result<OffsetDateTime, Fault> {
     let said = link.facts().credentials.as_ref();
     if said.is_some_and(|said| !said.authorities.is_empty()) {
-        let all: Vec<u32> = signer
-            .public()
-            .pairs()
-            .map(|pair| pair.generation)
-            .collect();
-        believe(link, signer, &all).await?;
+        believe(link, signer, &signer.public().generations()).await?;
     }
     let request = link.renew().await?;
     let (host, signer) = (link.host().clone(), Arc::clone(signer));

@@ -18,6 +18,7 @@ use crate::link::Link;
 use crate::passphrase::Sources;
 use crate::pki::{FleetCa, Standing, Succession};
 use crate::start::{Parts as _, block_on};
+use crate::target;
 use crate::terminal::Terminal;
 use crate::upkeep;
 
@@ -28,7 +29,6 @@ enum Step {
     Switch,
     Finish,
     Abort,
-    Status,
 }
 
 impl Step {
@@ -37,7 +37,6 @@ impl Step {
             CaRotateArgs { switch: true, .. } => Self::Switch,
             CaRotateArgs { finish: true, .. } => Self::Finish,
             CaRotateArgs { abort: true, .. } => Self::Abort,
-            CaRotateArgs { status: true, .. } => Self::Status,
             _ => Self::Begin,
         }
     }
@@ -51,7 +50,7 @@ impl Step {
             Self::Finish => {
                 "Does everybody have what is in operators/, and shall the old authorities be forgotten?"
             }
-            _ => "Give the new authorities up?",
+            Self::Abort => "Give the new authorities up?",
         }
     }
 
@@ -93,7 +92,7 @@ impl Place<'_> {
             hosts: hosts(&fleet, &args.without)?,
             width: args.width.parallel.into(),
         };
-        if step == Step::Status {
+        if args.status {
             return turn.status(&read_ca(&fleet.ca)?);
         }
         // What cannot be done is said before anybody is asked for anything; the bundle may be a step further.
@@ -112,18 +111,13 @@ impl Place<'_> {
             Step::Begin => turn.begin(rotation),
             Step::Switch => turn.switch(rotation),
             Step::Finish | Step::Abort => turn.settle(rotation, step),
-            Step::Status => Ok(Exit::Done),
         }
     }
 }
 
 /// Every host of the fleet but those that are left behind.
 fn hosts(fleet: &Fleet, without: &[String]) -> Result<Vec<HostName>, Fault> {
-    let without: Vec<HostName> = super::names(without)?;
-    if let Some(unknown) = without.iter().find(|host| fleet.host(host).is_none()) {
-        let what = format!("there is no host {unknown} in the fleet");
-        return Err(Fault::new(FaultKind::UnknownName, what));
-    }
+    let without = target::hosts(fleet, without, &[])?;
     let hosts = fleet.hosts.iter().map(|host| host.name.clone());
     Ok(hosts.filter(|host| !without.contains(host)).collect())
 }
@@ -153,12 +147,10 @@ impl Turn<'_> {
         rotation.switch()?;
         self.say("the new authorities sign from now on");
         let signer = Arc::clone(rotation.signer());
-        let generation = signer.public().signing().generation;
         let exit = self.each(move |link, terminal| {
             let signer = Arc::clone(&signer);
             async move {
-                let standing = standing(&link, signer.public());
-                if standing.is_some_and(|it| it.signer == generation) {
+                if is_signed(&link, signer.public()) {
                     return Ok(());
                 }
                 let expires = upkeep::renew(&link, &signer).await?;
@@ -225,13 +217,11 @@ impl Turn<'_> {
 
     /// That every host answers, and has a certificate of the authorities that sign.
     fn all_are_signed(&self, signer: &Arc<Signer>) -> Result<Exit, Fault> {
-        let generation = signer.public().signing().generation;
         let signer = Arc::clone(signer);
         self.each(move |link, _| {
             let signer = Arc::clone(&signer);
             async move {
-                let standing = standing(&link, signer.public());
-                if standing.is_some_and(|it| it.signer == generation) {
+                if is_signed(&link, signer.public()) {
                     return Ok(());
                 }
                 let what = format!(
@@ -244,9 +234,8 @@ impl Turn<'_> {
     }
 
     fn believe_both(&self, rotation: &Rotation) -> Result<Exit, Fault> {
-        let public = rotation.signer().public();
-        let all = public.pairs().map(|pair| pair.generation).collect();
-        self.believe(rotation.signer(), all, "believes both")
+        let signer = rotation.signer();
+        self.believe(signer, signer.public().generations(), "believes both")
     }
 
     fn believe(
@@ -355,8 +344,13 @@ fn standing(link: &Link, ca: &FleetCa) -> Option<Standing> {
     ca.standing(link.facts().credentials.as_ref()?)
 }
 
+/// Whether the host's certificate is of the authorities that sign.
+fn is_signed(link: &Link, ca: &FleetCa) -> bool {
+    standing(link, ca).is_some_and(|it| it.signer == ca.signing().generation)
+}
+
 fn described(standing: &Standing, ca: &FleetCa) -> String {
-    let newest = ca.pairs().map(|pair| pair.generation).max();
+    let newest = ca.generations().into_iter().max();
     let word = |generation: u32| match Some(generation) == newest {
         true => "new",
         false => "old",

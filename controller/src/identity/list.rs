@@ -52,12 +52,8 @@ pub fn operator_list(params: &OperatorListParams<'_>) -> Result<Vec<OperatorEntr
     let ca = read_ca(params.ca)?;
     let list = RevocationList::from_pem(&private::read(params.crl)?, &ca)?;
     let entries = issued::read(&params.home.fleet(ca.id()))?;
-    let believed = |entry: &issued::Entry| {
-        let generations = ca.pairs().map(|pair| pair.generation);
-        generations
-            .min()
-            .is_some_and(|oldest| entry.generation >= oldest)
-    };
+    let oldest = ca.generations().into_iter().min();
+    let believed = |entry: &issued::Entry| Some(entry.generation) >= oldest;
     let operator = |entry: issued::Entry| match entry.identity.parse() {
         Ok(Identity::Operator { role, name, .. }) => Some(OperatorEntry {
             name,

@@ -1,6 +1,7 @@
 //! Operators: a request on one machine, an approval on another, and the identity that comes of it.
 
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use proto::id::{FleetName, HostName, OperatorName};
 use proto::identity::Identity;
@@ -289,22 +290,26 @@ pub fn current_operator(
     beside: &Path,
 ) -> Result<OperatorIdentity, IdentityError> {
     let own = load_operator(home, ca)?;
-    if verify(&own.certificate, ca, &[ca.signing().operators.clone()]).is_ok() {
+    if verify(
+        &own.certificate,
+        ca,
+        slice::from_ref(&ca.signing().operators),
+    )
+    .is_ok()
+    {
         return Ok(own);
     }
-    let again = private::read(&signed_again(beside, &own.leaf)).ok();
-    let again = again.and_then(|text| own.with(&text, ca).ok());
+    let again = own.name_and_role().ok().and_then(|(name, _)| {
+        let path = signed_again(beside, name, &own.leaf.public_key);
+        own.with(&private::read(&path).ok()?, ca).ok()
+    });
     // Without one that is good, the old one serves for as long as hosts believe its authority.
     Ok(again.unwrap_or(own))
 }
 
-/// Where the certificate is that was signed once more for the key of `leaf`.
-pub(super) fn signed_again(ca: &Path, leaf: &pki::Leaf) -> PathBuf {
-    let name = match &leaf.identity {
-        Identity::Operator { name, .. } => name.as_str(),
-        Identity::Host { host, .. } => host.as_str(),
-    };
-    let key = proto::trust::name(&leaf.public_key);
+/// Where the certificate is that was signed once more for an operator's key.
+pub(super) fn signed_again(ca: &Path, name: &OperatorName, public_key: &[u8]) -> PathBuf {
+    let key = proto::trust::name(public_key);
     let beside = ca.parent().unwrap_or(Path::new("."));
     beside.join("operators").join(format!("{name}-{key}.pem"))
 }
@@ -356,7 +361,7 @@ pub(super) fn newest_certificate(
     ca: &FleetCa,
 ) -> Result<(CertificateDer<'static>, pki::Leaf), PkiError> {
     let certificate = only_certificate(text)?;
-    verify(&certificate, ca, &[ca.signing().operators.clone()])?;
+    verify(&certificate, ca, slice::from_ref(&ca.signing().operators))?;
     let leaf = read_leaf(&certificate)?;
     Ok((certificate, leaf))
 }

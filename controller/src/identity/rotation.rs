@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use proto::id::OperatorName;
 use proto::identity::{Identity, Names};
 use time::OffsetDateTime;
 
@@ -14,7 +15,7 @@ use super::{IdentityError, Signer, open, read_ca};
 use crate::clock;
 use crate::home::Home;
 use crate::passphrase::{Passphrase, Sources};
-use crate::pki::{Authorities, Leaf, Request, Succession, read_leaf, unhex};
+use crate::pki::{Authorities, Leaf, Request, Succession, unhex};
 use crate::private::{self, FileError};
 
 /// A fleet whose authorities are being replaced, with their bundle open.
@@ -112,12 +113,14 @@ impl Rotation {
         let mut reissued = Reissued::default();
         for entry in issued::read(&self.signer.folder)? {
             let counts = entry.expires() > now && list.since(&entry.serial).is_none();
-            let identity = entry.identity.parse();
-            if let Ok(identity @ Identity::Operator { .. }) = identity
-                && entry.generation == old.generation
-                && counts
-            {
-                match self.again(&entry, identity, now)? {
+            let Ok(identity) = entry.identity.parse() else {
+                continue;
+            };
+            if !counts || entry.generation != old.generation {
+                continue;
+            }
+            if let Identity::Operator { name, .. } = &identity {
+                match self.again(&entry, name, &identity, now)? {
                     Some(file) => reissued.files.push(file),
                     None => reissued.keyless.push(entry.identity),
                 }
@@ -126,47 +129,36 @@ impl Rotation {
         Ok(reissued)
     }
 
-    /// The file that holds it; `None` when the key was not noted.
+    /// The file that holds it, signed now or by an earlier run; `None` when the key was not noted.
     fn again(
         &self,
         entry: &Entry,
-        identity: Identity,
+        name: &OperatorName,
+        identity: &Identity,
         now: OffsetDateTime,
     ) -> Result<Option<PathBuf>, IdentityError> {
-        let Some(key) = &entry.key else {
+        let Some(key) = entry.key.as_ref().map(|key| unhex(key)) else {
             return Ok(None);
         };
-        let request = Request::for_key(&unhex(key))?;
-        let only = entry.only.clone();
-        let names = Names { identity, only };
-        let authorities = &self.signer.authorities;
-        let issued = authorities.operator_again(&request, names, entry.expires(), now)?;
-        let leaf = read_leaf(&issued.certificate)?;
-        let path = signed_again(&self.ca, &leaf);
-        if !self.is_there(&path, &leaf) {
+        let path = signed_again(&self.ca, name, &key);
+        let public = self.signer.public();
+        let found = private::read(&path).ok();
+        let found = found.and_then(|text| newest_certificate(&text, public).ok());
+        let is_it = |leaf: &Leaf| {
+            (&leaf.identity, &leaf.only, leaf.expires, &leaf.public_key)
+                == (identity, &entry.only, entry.expires(), &key)
+        };
+        if !found.is_some_and(|(_, leaf)| is_it(&leaf)) {
+            let (identity, only) = (identity.clone(), entry.only.clone());
+            let names = Names { identity, only };
+            let request = Request::for_key(&key)?;
+            let authorities = &self.signer.authorities;
+            let issued = authorities.operator_again(&request, names, entry.expires(), now)?;
             record(&self.signer.folder, &issued)?;
             create_folder(path.parent().unwrap_or(Path::new(".")))?;
             private::write(&path, &issued.to_pem())?;
         }
         Ok(Some(path))
-    }
-
-    /// Whether an earlier run has signed the same already.
-    fn is_there(&self, path: &Path, wanted: &Leaf) -> bool {
-        let public = self.signer.public();
-        let found = private::read(path).ok();
-        let found = found.and_then(|text| newest_certificate(&text, public).ok());
-        let says = |leaf: &Leaf| {
-            let Leaf {
-                identity,
-                only,
-                expires,
-                public_key,
-                ..
-            } = leaf;
-            (identity.clone(), only.clone(), *expires, public_key.clone())
-        };
-        found.is_some_and(|(_, found)| says(&found) == says(wanted))
     }
 
     /// Takes them into use, and into the bundle unless they are there.

@@ -191,6 +191,12 @@ impl FleetCa {
         std::iter::once(&self.signing).chain(self.other())
     }
 
+    /// Which they are; the pair that signs comes first.
+    #[must_use]
+    pub fn generations(&self) -> Vec<u32> {
+        self.pairs().map(|pair| pair.generation).collect()
+    }
+
     /// Whoever may have signed a host.
     #[must_use]
     pub fn hosts(&self) -> Vec<CertificateDer<'static>> {

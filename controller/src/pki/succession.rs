@@ -51,7 +51,7 @@ impl FleetCa {
         let signer = self.pairs().find(signed)?.generation;
         let said = credentials.authorities.as_str();
         let believes = if self.fingerprint().as_str() == said {
-            self.pairs().map(|pair| pair.generation).collect()
+            self.generations()
         } else {
             let only = |pair: &&Pair| pair.fingerprint().as_str() == said;
             vec![self.pairs().find(only)?.generation]
