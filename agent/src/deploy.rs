@@ -12,7 +12,7 @@ use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, OperatorName, RevisionId, StackName};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Container, Engine, EngineError, Run};
@@ -57,6 +57,9 @@ use work::{Goal, no_such};
 const COMPOSE_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// Lines of Compose under way to the journal. When full, Compose waits for the disk.
 const LINE_QUEUE: usize = 256;
+
+/// A server that shuts down without systemd ends every program at once; the agent has heard of it by then.
+const ENDED_TOGETHER: Duration = Duration::from_secs(2);
 
 /// What a deploy works with.
 #[derive(Clone)]
@@ -140,7 +143,7 @@ impl Job {
         };
         match forward {
             Ok(id) => Ok(self.after(work, id).await),
-            Err(_) if self.stopping.is_cancelled() => Ok(None),
+            Err(stopped) if self.is_ended_with(&stopped).await => Ok(None),
             Err(stopped) => self.go_back(stopped, work.stack(), &point).await,
         }
     }
@@ -254,7 +257,9 @@ impl Job {
         let down = self
             .with_lines(|run| self.engine.down(&project, volumes, run))
             .await;
-        if down.is_err() && self.stopping.is_cancelled() {
+        if let Err(stopped) = &down
+            && self.is_ended_with(stopped).await
+        {
             return Ok(None);
         }
         let gone_in_part = "a part of the stack may be gone: what is missing says controller doctor, then take it down again, or deploy";
@@ -270,6 +275,14 @@ impl Job {
             revision: None,
             fault: None,
         }))
+    }
+
+    /// Whether the agent ends too, so that the next one has to go on. What ends both at once may reach Compose first.
+    async fn is_ended_with(&self, stopped: &Stopped) -> bool {
+        if stopped.again {
+            let _late = timeout(ENDED_TOGETHER, self.stopping.cancelled()).await;
+        }
+        self.stopping.is_cancelled()
     }
 
     fn enter(&self, state: State) {

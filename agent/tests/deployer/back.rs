@@ -9,7 +9,7 @@ use proto::fault::FaultKind;
 use serde_json::json;
 
 use crate::bundle::Bundle;
-use crate::world::{DB, WEB, World, end, entered, id, name, until};
+use crate::world::{DB, WEB, World, end, ended, entered, id, name, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -186,6 +186,32 @@ async fn a_compose_that_is_killed_on_the_way_back_is_run_again() {
     let hints = end.fault.unwrap().hints;
     assert!(hints[1].contains("was removed again"), "{hints:?}");
     assert_eq!(world.engine.all_containers(), []);
+}
+
+/// As on a server that shuts down and tells every program at once.
+#[tokio::test(start_paused = true)]
+async fn a_compose_that_ends_just_before_its_agent_is_run_again_by_the_next_one() {
+    let world = first_version().await;
+    let asked = EngineError::Compose {
+        verb: "up".to_owned(),
+        status: "exit code 130".to_owned(),
+        output: Vec::new(),
+    };
+    world.engine.trouble(Method::Up, 1, Trouble::Midway(asked));
+    let mut watcher = world.begin(&two("r/web:2", "2"), 2).await;
+    until(&mut watcher, entered(State::Applying)).await;
+    tokio::time::sleep(SECOND).await;
+    world.deployer.shut_down().await;
+    assert_eq!(world.count(Method::Up), 2, "the first version's, and one");
+
+    let world = world.restart();
+    world.deployer.recover().await;
+    let events = world.events(2, 0).await;
+    assert_eq!(ended(&events).outcome, Outcome::Succeeded);
+    let back = EventKind::StateEntered {
+        state: State::RollingBack,
+    };
+    assert!(events.iter().all(|event| event.kind != back), "{events:?}");
 }
 
 #[tokio::test(start_paused = true)]
