@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::error::{During, Result};
 use super::made::made;
 use super::run::cache;
 use super::wait::until;
+use crate::loopback::Loopback;
 
 /// Counted up when `machine.sh` changes.
 const NAME: &str = "machine-1";
@@ -25,9 +26,13 @@ const START: Duration = Duration::from_secs(900);
 pub struct Machine {
     folder: PathBuf,
     emulator: Child,
-    ssh: u16,
-    agent: u16,
+    own: Loopback,
 }
+
+/// Where its sshd is on the address that it has on this machine.
+const SSH: u16 = 2022;
+/// Where its agent is there.
+const AGENT: u16 = 7433;
 
 impl Machine {
     /// Starts one, from a disk that is made once, and waits for its sshd.
@@ -36,15 +41,14 @@ impl Machine {
     /// When the disk cannot be made, or it does not come up.
     pub fn start() -> Result<Self> {
         let folder = made(NAME, MAKE, MAKING)?;
-        let (ssh, agent) = (free_port()?, free_port()?);
-        let network = format!(
-            "user,id=n0,hostfwd=tcp:127.0.0.1:{ssh}-:22,hostfwd=tcp:127.0.0.1:{agent}-:7433"
-        );
+        let own = Loopback::take().during(|| "finding an address".to_owned())?;
+        let (ssh, agent) = (own.port(SSH), own.port(AGENT));
+        let network = format!("user,id=n0,hostfwd=tcp:{ssh}-:22,hostfwd=tcp:{agent}-:7433");
         let disk = format!(
             "if=none,id=d0,file={},format=raw,snapshot=on,cache=unsafe",
             folder.join("disk.img").display()
         );
-        let console = folder.join(format!("console-{ssh}.log"));
+        let console = folder.join(console(&own));
         let emulator = Command::new("qemu-system-x86_64")
             // This emulator's 16-byte compare-and-swap makes kernels panic.
             .args([
@@ -80,8 +84,7 @@ impl Machine {
         let machine = Self {
             folder,
             emulator,
-            ssh,
-            agent,
+            own,
         };
         machine.wait()?;
         Ok(machine)
@@ -97,16 +100,16 @@ impl Machine {
         })
     }
 
-    /// The port on this machine's loopback that leads to its sshd.
+    /// What leads to its sshd.
     #[must_use]
-    pub fn ssh_port(&self) -> u16 {
-        self.ssh
+    pub fn ssh_address(&self) -> SocketAddr {
+        self.own.port(SSH)
     }
 
-    /// The port on this machine's loopback that leads to its agent.
+    /// What leads to its agent.
     #[must_use]
-    pub fn agent_port(&self) -> u16 {
-        self.agent
+    pub fn agent_address(&self) -> SocketAddr {
+        self.own.port(AGENT)
     }
 
     /// The key that its root accepts; there is a file once one has been started.
@@ -127,7 +130,8 @@ impl Machine {
     /// When it fails; the message has all it said.
     pub fn sh(&self, line: &str) -> Result<String> {
         let key = Self::key();
-        let port = self.ssh.to_string();
+        let at = self.ssh_address();
+        let port = at.port().to_string();
         let words = [
             "ssh",
             "-i",
@@ -142,7 +146,7 @@ impl Machine {
             "LogLevel=ERROR",
             "-o",
             "ConnectTimeout=30",
-            "root@127.0.0.1",
+            &format!("root@{}", at.ip()),
             line,
         ];
         let cmd = Cmd::new(words).deadline(Duration::from_secs(300));
@@ -189,14 +193,11 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let _killed = self.emulator.kill();
         let _ended = self.emulator.wait();
-        let _gone = fs::remove_file(self.folder.join(format!("console-{}.log", self.ssh)));
+        let _gone = fs::remove_file(self.folder.join(console(&self.own)));
     }
 }
 
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").during(|| "finding a port".to_owned())?;
-    let address = listener
-        .local_addr()
-        .during(|| "finding a port".to_owned())?;
-    Ok(address.port())
+/// The file that has what one of them writes to its console.
+fn console(own: &Loopback) -> String {
+    format!("console-{}.log", own.ip())
 }

@@ -106,8 +106,8 @@ impl Joined {
             .output();
         let text = String::from_utf8(output.unwrap().stdout).unwrap();
         let key = text.split_whitespace().nth(1).unwrap();
-        let ssh = format!("root@127.0.0.1:{}", self.machine.ssh_port());
-        let address = format!("127.0.0.1:{}", self.machine.agent_port());
+        let ssh = format!("root@{}", self.machine.ssh_address());
+        let address = self.machine.agent_address().to_string();
         let began = Instant::now();
         let mut words = vec!["host", "add", "machine", "--ssh", &ssh];
         words.extend(["--address", &address, "--host-key", key, "--stack", "web"]);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -22,6 +22,7 @@ use proto::fault::Fault;
 use tempfile::TempDir;
 use tests::command::{kill_at, program};
 use tests::lab::until;
+use tests::loopback::Loopback;
 
 const PASSPHRASE: &str = "a passphrase for tests only";
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -160,10 +161,8 @@ impl Fleet {
     /// A host whose agent serves.
     pub(crate) fn host(&self, name: &str) -> Agent {
         let folder = self.path(&format!("host-{name}"));
-        // Free when it is asked for; nobody else here asks for a certain one.
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let own = Loopback::take().unwrap();
+        let address = own.port(7433);
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
         let config = format!(
@@ -174,6 +173,7 @@ impl Fleet {
         let mut agent = Agent {
             name: name.to_owned(),
             address,
+            _own: own,
             folder,
             log: Arc::default(),
             child: None,
@@ -283,6 +283,7 @@ impl Dial for Straight {
 pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
+    _own: Loopback,
     pub(crate) folder: PathBuf,
     log: Arc<Mutex<String>>,
     child: Option<Child>,

@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use tokio::net::TcpSocket;
+
 use super::*;
 use crate::engine::scripted::ScriptedEngine;
 use crate::testing::container;
@@ -72,11 +74,14 @@ async fn an_http_answer_is_judged_by_its_status() {
 
 #[tokio::test]
 async fn nobody_at_the_port_is_told_in_the_systems_words() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    let open = asker().ask(&at_home(), &probe(Check::Tcp { port })).await;
-    assert!(open.passed, "{open:?}");
-    drop(free);
+    let open = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = open.local_addr().unwrap().port();
+    let answer = asker().ask(&at_home(), &probe(Check::Tcp { port })).await;
+    assert!(answer.passed, "{answer:?}");
+    // Held, so that nobody else comes to listen there.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = silent.local_addr().unwrap().port();
     for probe in [probe(Check::Tcp { port }), http(port, None)] {
         let closed = asker().ask(&at_home(), &probe).await;
         assert!(
