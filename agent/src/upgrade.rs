@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 mod incoming;
 mod place;
+mod starter;
 
 pub use incoming::{Incoming, Whole};
 use place::Place;
@@ -92,6 +93,12 @@ impl Upgrades {
     pub fn gone_back(&self) -> Option<String> {
         let name = self.place.as_ref()?.failed()?;
         Some(name.strip_prefix("agent-").unwrap_or(&name).to_owned())
+    }
+
+    /// What starts this agent and belongs to another build; nothing where it was not installed.
+    #[must_use]
+    pub fn started_by_another(&self) -> Option<String> {
+        starter::differs(self.launcher.as_deref()?, Path::new(starter::UNIT_FILE))
     }
 
     /// A controller has understood this agent's handshake and goes on: a new agent has proved itself.

@@ -22,7 +22,7 @@ use crate::agents::Agent;
 use script::quoted;
 use server::{Server, nothing};
 use step::{Goal, Planned, Step};
-use survey::{Part, Survey};
+use survey::{Part, Starter, Survey};
 
 const INSTALL: &str = include_str!("../../deploy/install.sh");
 const LAUNCH: &str = include_str!("../../deploy/launch");
@@ -31,6 +31,7 @@ const DOCKER: &str = include_str!("enrol/docker.sh");
 
 /// Where files wait until they are installed: beside their place, so that installing is a rename.
 const INCOMING: &str = "/usr/local/lib/longshore/incoming";
+const SENT: &str = "/usr/local/lib/longshore/incoming/agent";
 const UNIT_NAME: &str = "longshore-agent.service";
 /// What a person types where there is no systemd.
 const FOREGROUND: &str = "/usr/local/lib/longshore/launch --keep run";
@@ -169,7 +170,12 @@ impl Enrolment<'_> {
             rights: self.server.rights(),
         });
         let sha256 = binary.sha256.to_string();
-        let steps = step::plan(&survey, &self.goal(&binary, &sha256))?;
+        let starter = Starter {
+            launch: Some(digest(LAUNCH)),
+            unit: Some(digest(UNIT)),
+        };
+        let goal = self.goal(&binary, &sha256, &starter);
+        let steps = step::plan(&survey, &goal)?;
         let plan = steps.clone();
         (self.tell)(Told::Plan { steps: plan });
         if self.wish.dry_run {
@@ -188,7 +194,7 @@ impl Enrolment<'_> {
             (self.tell)(Told::Begun { step, what });
             match step {
                 Step::Docker => self.docker(&survey).await?,
-                Step::Agent => self.agent(&binary).await?,
+                Step::Agent => self.agent(&binary, &survey).await?,
                 Step::Identity => self.identity().await?,
                 Step::Service => self.service().await?,
                 Step::Link => return self.link(&survey).await,
@@ -197,7 +203,7 @@ impl Enrolment<'_> {
         Ok(Outcome::NotStarted)
     }
 
-    fn goal<'b>(&'b self, binary: &'b Agent, sha256: &'b str) -> Goal<'b> {
+    fn goal<'b>(&'b self, binary: &'b Agent, sha256: &'b str, starter: &'b Starter) -> Goal<'b> {
         Goal {
             host: &self.wish.host,
             fleet: &self.wish.fleet,
@@ -205,6 +211,7 @@ impl Enrolment<'_> {
             fleet_id: &self.wish.fleet_id,
             version: &binary.version,
             sha256,
+            starter,
             size: binary.size,
             install_docker: self.wish.install_docker,
             address: &self.wish.address,
@@ -245,7 +252,7 @@ impl Enrolment<'_> {
         Ok(())
     }
 
-    async fn agent(&self, binary: &Agent) -> Result<(), Fault> {
+    async fn agent(&self, binary: &Agent, survey: &Survey) -> Result<(), Fault> {
         for (name, text) in [
             ("install.sh", INSTALL),
             ("launch", LAUNCH),
@@ -254,22 +261,31 @@ impl Enrolment<'_> {
             self.send(name, Box::new(text.as_bytes()), &digest(text))
                 .await?;
         }
-        let file = tokio::fs::File::open(&binary.path).await.map_err(|error| {
-            let what = format!("cannot read {}", binary.path.display());
-            Fault::new(FaultKind::Failed, what).because(&error)
-        })?;
         let sha256 = binary.sha256.to_string();
-        self.send("agent", Box::new(file), &sha256).await?;
+        let there = survey.agent.as_deref() == Some(sha256.as_str());
+        let agent = if there {
+            "/usr/local/bin/agent"
+        } else {
+            let file = tokio::fs::File::open(&binary.path).await.map_err(|error| {
+                let what = format!("cannot read {}", binary.path.display());
+                Fault::new(FaultKind::Failed, what).because(&error)
+            })?;
+            self.send("agent", Box::new(file), &sha256).await?;
+            SENT
+        };
         let script = format!(
-            "sh {INCOMING}/install.sh {INCOMING}/agent {}\ncode=$?\nrm -rf {INCOMING}\nexit $code",
+            "sh {INCOMING}/install.sh {agent} {}\ncode=$?\nrm -rf {INCOMING}\nexit $code",
             quoted(&sha256)
         );
         let ran = self.server.run(&script, nothing(), SHORT).await?;
         ran.done("installing the agent")?;
-        self.done(
-            Step::Agent,
-            format!("{} sent and installed", binary.version),
-        );
+        let version = &binary.version;
+        let done = if there {
+            format!("the unit file and the launcher are those of {version}")
+        } else {
+            format!("{version} sent and installed")
+        };
+        self.done(Step::Agent, done);
         Ok(())
     }
 

@@ -81,6 +81,13 @@ pub(super) async fn check(
         why: "the one before it is back".to_owned(),
         mend: format!("controller host upgrade {}", service.host),
     }));
+    let starter = service.upgrades.started_by_another();
+    checkup.findings.extend(starter.map(|files| Finding {
+        stack: None,
+        what: "what starts the agent is of another version".to_owned(),
+        why: format!("{files} is not what this agent comes with; an upgrade leaves it as it is"),
+        mend: format!("controller host add {}", service.host),
+    }));
     Ok(Response::new(checkup.into()))
 }
 

@@ -37,6 +37,8 @@ pub enum HostVerb {
     /// Bring a new agent onto hosts: on one first, then on the others
     #[command(
         after_help = "A new agent that cannot be worked with goes back by itself, and no other host is begun.\n\
+        What starts the agent, systemd's unit and the launcher, stays as it is: where it is of another version, \
+        doctor says so, and host add brings this one's.\n\
         Ends with 3 when the only host went back, with 5 when a deploy holds a stack there."
     )]
     Upgrade(HostUpgradeArgs),

@@ -6,7 +6,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::{FleetName, HostName};
 use serde::Serialize;
 
-use super::survey::{Part, Survey};
+use super::survey::{Part, Starter, Survey};
 use crate::amount::bytes;
 
 /// A host whose clock is further off than a certificate is back-dated could not use it.
@@ -61,6 +61,8 @@ pub struct Goal<'a> {
     pub version: &'a str,
     /// Its SHA-256 in hexadecimal.
     pub sha256: &'a str,
+    /// What starts it.
+    pub starter: &'a Starter,
     /// Its size in bytes.
     pub size: u64,
     /// Whether packages may be installed.
@@ -178,8 +180,12 @@ fn docker(survey: &Survey, goal: &Goal<'_>) -> Result<Option<Planned>, Fault> {
 
 fn agent(survey: &Survey, goal: &Goal<'_>) -> Planned {
     let version = goal.version;
-    if survey.agent.as_deref() == Some(goal.sha256) {
+    if survey.has(goal.sha256, goal.starter) {
         return there(Step::Agent, format!("{version} is installed"));
+    }
+    if survey.agent.as_deref() == Some(goal.sha256) {
+        let what = format!("send the unit file and the launcher of {version}");
+        return needed(Step::Agent, what);
     }
     match &survey.version {
         // A host that others keep newer must not go back because somebody's laptop is behind.

@@ -34,12 +34,23 @@ pub struct Survey {
     pub agent: Option<String>,
     /// What the installed agent calls itself.
     pub version: Option<String>,
+    /// What starts it.
+    pub starter: Starter,
     /// Whom the host's certificate speaks for, as its agent reads it.
     pub identity: Option<Installed>,
     /// There is an identity, whether or not an agent can read it.
     pub enrolled: bool,
     /// The unit runs.
     pub active: bool,
+}
+
+/// What starts an agent, each as its SHA-256 in hexadecimal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Starter {
+    /// The script that gives a new agent its tries.
+    pub launch: Option<String>,
+    /// systemd's unit; some servers have no systemd.
+    pub unit: Option<String>,
 }
 
 /// A program that an agent needs.
@@ -123,12 +134,21 @@ impl Survey {
             "engine" => self.engine = Part::read(value),
             "compose" => self.compose = Part::read(value),
             "agent" => self.agent = some(),
+            "launch" => self.starter.launch = some(),
+            "unit" => self.starter.unit = some(),
             "version" => self.version = value.strip_prefix("agent ").map(str::to_owned),
             "identity" => self.identity = serde_json::from_str(value).ok(),
             "enrolled" => self.enrolled = true,
             "active" => self.active = true,
             _ => {}
         }
+    }
+
+    /// Whether that agent is installed, and started by what starts it here.
+    pub(super) fn has(&self, agent: &str, starter: &Starter) -> bool {
+        let Starter { launch, unit } = &self.starter;
+        let unit = unit == &starter.unit || unit.is_none() && !self.systemd;
+        self.agent.as_deref() == Some(agent) && launch == &starter.launch && unit
     }
 
     /// How far its clock is from ours, `now` in unix seconds.

@@ -30,9 +30,12 @@ for folder in /usr/local/lib/docker/cli-plugins /usr/local/libexec/docker/cli-pl
   fi
 done
 
+digest() { if [ -f "$2" ]; then say "$1" "$(sha256sum <"$2" | cut -d ' ' -f 1)"; fi; }
 agent=/usr/local/bin/agent
+digest agent "$agent"
+digest launch /usr/local/lib/longshore/launch
+digest unit /etc/systemd/system/longshore-agent.service
 if [ -f "$agent" ]; then
-  say agent "$(sha256sum <"$agent" | cut -d ' ' -f 1)"
   say version "$(timeout 10 "$agent" version 2>/dev/null | first)"
   say identity "$(timeout 10 "$agent" identity --json 2>/dev/null | first)"
 fi

@@ -68,6 +68,36 @@ fn a_host_that_missed_new_authorities_is_brought_back_with_nothing_lost() {
     assert!(!again.contains("make a new key"), "{again}");
 }
 
+/// As on a host that joined long ago, whose agents were replaced over the wire since.
+#[test]
+fn a_unit_file_of_another_version_is_told_of_and_brought_up_to_date_by_the_named_command() {
+    let Some(world) = world() else { return };
+    let (host, desk) = (world.server("older"), world.desk());
+    desk.add(&host, &[]).done();
+    let unit = "/etc/systemd/system/longshore-agent.service";
+    host.sh(&format!("sed -i /KillMode/d {unit}")).unwrap();
+    let mend = [
+        "what starts the agent is of another version",
+        unit,
+        "controller host add older",
+    ];
+    desk.run(&["doctor", "older"], &[]).failed(1, &mend);
+
+    let said = desk.run(&["host", "add", "older"], &[]).done();
+    for done in [
+        "✓ agent     the unit file and the launcher are those of",
+        "✓ service",
+    ] {
+        assert!(said.contains(done), "{said}");
+    }
+    let all = desk.run(&["doctor", "older"], &[]);
+    assert!(!all.out.contains("what starts the agent"), "{}", all.out);
+    let mode = host.sh(&format!("grep KillMode {unit}")).unwrap();
+    assert_eq!(mode.trim(), "KillMode=mixed");
+    let said = desk.run(&["host", "add", "older"], &[]).done();
+    assert!(said.contains("is installed"), "{said}");
+}
+
 #[test]
 fn a_host_of_another_name_or_fleet_is_not_taken_over() {
     let Some(world) = world() else { return };

@@ -21,10 +21,16 @@ fn bare() -> Survey {
     }
 }
 
+fn ours() -> Starter {
+    let [launch, unit] = ["cd", "ef"].map(|digest| Some(digest.into()));
+    Starter { launch, unit }
+}
+
 fn host() -> Survey {
     Survey {
         agent: Some("ab".into()),
         version: Some("0.1.0".into()),
+        starter: ours(),
         identity: Some(Installed {
             host: "emilia".into(),
             fleet: "opq".into(),
@@ -46,6 +52,7 @@ fn planned(survey: &Survey, install_docker: bool) -> Result<Vec<Planned>, Fault>
         fleet_id: "id",
         version: "0.1.0",
         sha256: "ab",
+        starter: &ours(),
         size: 9_800_000,
         install_docker,
         address: "emilia:7433",
@@ -81,6 +88,28 @@ fn a_host_needs_nothing_but_the_proof() {
     = service longshore-agent.service runs
     + link prove that emilia:7433 answers as emilia
     ");
+}
+
+#[test]
+fn what_starts_an_agent_belongs_to_its_version() {
+    let mut survey = host();
+    survey.starter.unit = Some("00".into());
+    insta::assert_snapshot!(text(&survey, false), @r"
+    + agent send the unit file and the launcher of 0.1.0
+    = identity longshore://opq/host/emilia
+    + service restart longshore-agent.service
+    + link prove that emilia:7433 answers as emilia
+    ");
+    survey.starter.unit = None;
+    assert!(text(&survey, false).starts_with("+ agent send the unit"));
+    survey.systemd = false;
+    assert!(text(&survey, false).starts_with("= agent 0.1.0 is installed"));
+    survey.starter.launch = None;
+    assert!(text(&survey, false).starts_with("+ agent send the unit"));
+    // The agent of somebody who is ahead, and what starts that.
+    survey.agent = Some("other".into());
+    survey.version = Some("0.2.0".into());
+    assert!(text(&survey, false).starts_with("= agent 0.2.0 is installed, newer"));
 }
 
 #[test]
