@@ -27,6 +27,8 @@ pub struct Machine {
     folder: PathBuf,
     emulator: Child,
     own: Loopback,
+    /// Names its latest start.
+    boot: String,
 }
 
 /// Where its sshd is on the address that it has on this machine.
@@ -81,23 +83,23 @@ impl Machine {
             .stdout(Stdio::null())
             .spawn()
             .during(|| "starting qemu-system-x86_64 (package qemu-system-x86)".to_owned())?;
-        let machine = Self {
+        let mut machine = Self {
             folder,
             emulator,
             own,
+            boot: String::new(),
         };
         machine.wait()?;
         Ok(machine)
     }
 
-    /// Waits until it lets somebody in.
-    ///
-    /// # Errors
-    /// When it does not in time.
-    pub fn wait(&self) -> Result<()> {
-        until("a machine that lets somebody in", START, || {
-            self.sh("true").is_ok().then_some(())
-        })
+    /// Waits until it lets somebody in after another start than the latest one.
+    fn wait(&mut self) -> Result<()> {
+        self.boot = until("a machine that has started", START, || {
+            let now = self.sh("cat /proc/sys/kernel/random/boot_id").ok()?;
+            (now != self.boot).then_some(now)
+        })?;
+        Ok(())
     }
 
     /// What leads to its sshd.
@@ -157,11 +159,10 @@ impl Machine {
     ///
     /// # Errors
     /// When it does not come back.
-    pub fn reboot(&self) -> Result<()> {
-        let before = self.boot_id()?;
+    pub fn reboot(&mut self) -> Result<()> {
         // The connection ends before the command does.
         let _cut = self.sh("systemctl reboot");
-        self.started_after(&before)
+        self.wait()
     }
 
     /// Takes its power for a moment: nothing in it gets a signal, and what was not on its disk is lost.
@@ -169,23 +170,11 @@ impl Machine {
     /// # Errors
     /// When it does not come back.
     pub fn cut_power(&mut self) -> Result<()> {
-        let before = self.boot_id()?;
         if let Some(monitor) = &mut self.emulator.stdin {
             let what = || "talking to the emulator".to_owned();
             monitor.write_all(b"system_reset\n").during(what)?;
         }
-        self.started_after(&before)
-    }
-
-    fn started_after(&self, before: &str) -> Result<()> {
-        until("a machine that has started again", START, || {
-            let now = self.boot_id().ok()?;
-            (now != before).then_some(())
-        })
-    }
-
-    fn boot_id(&self) -> Result<String> {
-        self.sh("cat /proc/sys/kernel/random/boot_id")
+        self.wait()
     }
 }
 

@@ -15,13 +15,18 @@ enum Fault {
     Rebooted,
     /// Nothing gets a signal, and what was not written is lost.
     NoPower,
+    /// Ahead by most of an hour, behind by as much, and right again.
+    ClockJumps,
 }
 
 /// When, as the controller is told it, and what.
-const FAULTS: [(&str, Fault); 3] = [
+const FAULTS: [(&str, Fault); 6] = [
+    ("\"event\":\"pull_started\"", Fault::NoPower),
+    ("\"event\":\"compose_line\"", Fault::NoPower),
     ("\"state\":\"verifying\"", Fault::NoPower),
     ("\"event\":\"compose_line\"", Fault::Rebooted),
     ("\"state\":\"verifying\"", Fault::Killed),
+    ("\"state\":\"verifying\"", Fault::ClockJumps),
 ];
 
 const KEPT: &str = "what no deploy may lose";
@@ -32,6 +37,11 @@ impl Joined {
             Fault::Killed => self.kill_agent(),
             Fault::Rebooted => self.machine.reboot().unwrap(),
             Fault::NoPower => self.machine.cut_power().unwrap(),
+            Fault::ClockJumps => {
+                let jump = |seconds: i32| format!("date -s @$(($(date +%s) + {seconds}))");
+                let jumps = [3000, -6000, 3000].map(jump).join(" && sleep 2 && ");
+                self.machine.sh(&jumps).unwrap();
+            }
         }
     }
 
@@ -56,7 +66,7 @@ impl Joined {
 }
 
 #[test]
-fn a_deploy_cut_off_by_a_crash_a_reboot_or_the_power_ends_as_old_or_new() {
+fn a_deploy_amid_crashes_reboots_power_cuts_and_jumps_of_the_clock_ends_as_old_or_new() {
     let Some(mut joined) = joined() else { return };
     let deploy = ["deploy", "machine", "--yes", "-o", "jsonl"];
     joined.run(&deploy).done();
@@ -81,6 +91,9 @@ fn a_deploy_cut_off_by_a_crash_a_reboot_or_the_power_ends_as_old_or_new() {
         ));
         let runs = |tag: u32| containers.contains(&format!("web-web-1 org/web:{tag} running"));
         assert!(runs(old) != runs(new), "{containers}\n{said}");
+        if matches!(fault, Fault::ClockJumps) {
+            assert_eq!((code, outcome.as_str()), (0, "committed"), "{said}");
+        }
         assert_eq!(runs(new), outcome == "committed", "{containers}\n{said}");
         let kept = joined.machine.sh(&format!("cat {file}")).unwrap();
         assert_eq!(kept.trim(), KEPT);

@@ -6,15 +6,15 @@ use super::joined;
 
 #[test]
 fn a_machine_with_systemd_keeps_its_agent_through_crashes_reboots_and_a_bad_upgrade() {
-    let Some(joined) = joined() else { return };
-    let machine = &joined.machine;
+    let Some(mut joined) = joined() else { return };
     let first = joined.pid();
     joined.kill_agent();
     joined.eventually("an agent that systemd has started again", || {
         joined.pid() != first && joined.works()
     });
 
-    machine.reboot().unwrap();
+    joined.machine.reboot().unwrap();
+    let machine = &joined.machine;
     joined.eventually("an agent that answers after a reboot", || joined.works());
     let enabled = machine.sh("systemctl is-enabled longshore-agent").unwrap();
     assert_eq!(enabled.trim(), "enabled");
