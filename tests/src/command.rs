@@ -65,8 +65,14 @@ impl Ended {
     /// When it did not, with all it said.
     #[track_caller]
     pub fn done(self) -> String {
-        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
+        assert_eq!(self.code, 0, "{}", self.said());
         self.out
+    }
+
+    /// All it said.
+    #[must_use]
+    pub fn said(&self) -> String {
+        format!("{}\n{}", self.out, self.err)
     }
 
     /// What it said, when it ended with `code` and said every one of `words`.
@@ -74,8 +80,8 @@ impl Ended {
     /// # Panics
     /// When it did not.
     #[track_caller]
-    pub fn failed(self, code: i32, words: &[&str]) -> String {
-        let said = format!("{}\n{}", self.out, self.err);
+    pub fn with(self, code: i32, words: &[&str]) -> String {
+        let said = self.said();
         assert_eq!(self.code, code, "{said}");
         for word in words {
             assert!(said.contains(word), "{word:?} is not in:\n{said}");

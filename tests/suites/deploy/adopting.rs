@@ -129,7 +129,7 @@ fn an_unchanged_stack_is_adopted_as_it_runs() {
     let before = hand.lives();
     hand.case
         .controller(&["plan", "emilia", "--adopt"])
-        .failed(2, &["takes over project asitruns", "/srv/asitruns", "keep"]);
+        .with(2, &["takes over project asitruns", "/srv/asitruns", "keep"]);
     let said = hand.adopt().done();
     assert!(said.contains("nothing else changes"), "{said}");
     assert_eq!(hand.lives(), before);
@@ -177,7 +177,7 @@ fn a_bad_version_goes_back_to_what_was_found() {
     hand.case.write("new.txt", "new");
     let found = hand.compose("config --hash web");
     hand.adopt()
-        .failed(3, &["web did not become healthy", "back as it was found"]);
+        .with(3, &["web did not become healthy", "back as it was found"]);
     assert_eq!(
         ["settings", "files"].map(|service| hand.life(service)),
         kept
@@ -197,7 +197,7 @@ fn in_a_pipe_it_is_refused_with_what_to_do() {
     let Some(world) = world() else { return };
     let hand = ByHand::started(world, "inapipe");
     let before = hand.lives();
-    hand.case.deploy().failed(
+    hand.case.deploy().with(
         1,
         &[
             "a project named inapipe already runs here and was not started by longshore",
@@ -217,8 +217,8 @@ fn a_stack_that_would_move_is_refused_with_the_line_to_write() {
     let line = "dir = { wouldmove = \"/srv/wouldmove\" }";
     hand.case
         .deploy()
-        .failed(1, &[line, "controller deploy --adopt"]);
-    hand.adopt().failed(1, &[line, "would move"]);
+        .with(1, &[line, "controller deploy --adopt"]);
+    hand.adopt().with(1, &[line, "would move"]);
     assert_eq!(hand.lives(), before);
     hand.fleet("/srv/wouldmove");
     hand.adopt().done();
@@ -237,7 +237,7 @@ fn a_service_that_was_stopped_by_hand_is_started_and_a_one_off_is_left_alone() {
     let tool = tool.unwrap();
     hand.case
         .controller(&["plan", "emilia", "--adopt"])
-        .failed(2, &["start", "web"]);
+        .with(2, &["start", "web"]);
     let kept = hand.life("settings");
     hand.adopt().done();
     assert!(hand.case.containers().contains("web org/web:1 running"));

@@ -62,7 +62,7 @@ fn every_change_is_on_record_with_who_asked_for_it() {
     let folder = alone.case.folder.path();
     alone.case.write(".env", "TAG=2\n");
     let deploy = ["deploy", "ledger", "--yes"];
-    controller(folder, bo.path(), &deploy, &[]).failed(6, &["viewer"]);
+    controller(folder, bo.path(), &deploy, &[]).with(6, &["viewer"]);
     alone.deploy().done();
     alone.deploy().done();
     let back = ["rollback", "ledger/ledger", "--yes"];
@@ -137,13 +137,13 @@ fn a_record_that_was_edited_or_restored_is_found_out_from_the_workstation() {
     alone
         .case
         .controller(&audit)
-        .failed(1, &["not verified: the entry after 1 was changed"]);
+        .with(1, &["not verified: the entry after 1 was changed"]);
     // ... or takes it out altogether.
     alone.host.sh(&format!("sed -i 2d {RECORD}")).unwrap();
     alone
         .case
         .controller(&audit)
-        .failed(1, &["not verified: entry 2 is missing"]);
+        .with(1, &["not verified: entry 2 is missing"]);
 
     alone.kill_agent();
     alone
@@ -156,11 +156,11 @@ fn a_record_that_was_edited_or_restored_is_found_out_from_the_workstation() {
     assert!(status.err.contains(&back), "{status:?}");
     status.done();
     let ends = format!("it ends before entry {}", entries.len());
-    alone.case.controller(&audit).failed(1, &[&ends, &back]);
+    alone.case.controller(&audit).with(1, &[&ends, &back]);
     alone
         .case
         .controller(&["audit", "rewritten", "--accept"])
-        .failed(1, &[&ends]);
+        .with(1, &[&ends]);
     let said = alone.case.controller(&audit).done();
     assert!(said.contains("verified: "), "{said}");
 }

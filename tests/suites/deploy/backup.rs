@@ -30,9 +30,9 @@ fn a_state_from_an_old_backup_or_none_at_all_is_told_of_and_mended_by_the_named_
     let older = "older than what runs";
     let named = "controller deploy restored/restored";
     let doctor = ["doctor", "restored/restored"];
-    alone.case.controller(&doctor).failed(1, &[older, named]);
+    alone.case.controller(&doctor).with(1, &[older, named]);
     let plan = ["plan", "restored"];
-    alone.case.controller(&plan).failed(2, &[older]);
+    alone.case.controller(&plan).with(2, &[older]);
     let id = "docker ps -aq --no-trunc";
     let untouched = alone.host.sh(id).unwrap();
     assert!(runs.containers.values().eq([untouched.trim()]), "{runs:?}");
@@ -46,7 +46,7 @@ fn a_state_from_an_old_backup_or_none_at_all_is_told_of_and_mended_by_the_named_
     let lose = "cd /var/lib/longshore && find . -mindepth 1 -maxdepth 1 ! -name stacks -exec rm -r {} + && \
                 find stacks -mindepth 2 -maxdepth 2 ! -name project -exec rm -r {} +";
     meanwhile(&mut alone, lose);
-    alone.deploy().failed(1, &["controller deploy --adopt"]);
+    alone.deploy().with(1, &["controller deploy --adopt"]);
     let adopt = ["deploy", "restored", "--yes", "--adopt"];
     alone.case.controller(&adopt).done();
     let adopted = claim_whole(&alone, "adopted");

@@ -17,9 +17,9 @@ fn an_invalid_fleet_key_shows_its_line() {
         .replace("project_name", "project_nam");
     fs::write(&file, text).unwrap();
     case.deploy()
-        .failed(65, &["fleet.toml", "project_nam", "project_name"]);
+        .with(65, &["fleet.toml", "project_nam", "project_name"]);
     fs::remove_file(&file).unwrap();
-    case.deploy().failed(65, &["fleet.toml"]);
+    case.deploy().with(65, &["fleet.toml"]);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_missing_fleet_key_is_named() {
         let kept = text.lines();
         let kept = kept.filter(|line| !line.starts_with(&format!("{key} = ")));
         fs::write(&file, kept.collect::<Vec<_>>().join("\n")).unwrap();
-        case.deploy().failed(65, &["fleet.toml", key]);
+        case.deploy().with(65, &["fleet.toml", key]);
     }
 }
 
@@ -42,7 +42,7 @@ fn an_unknown_target_suggests_the_nearest() {
     world
         .case("target")
         .controller(&["deploy", "emila", "--yes"])
-        .failed(64, &["emila", "emilia"]);
+        .with(64, &["emila", "emilia"]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_stack_that_compose_rejects_is_refused_in_composes_words_and_nothing_is_touc
         ),
     ] {
         case.write("compose.yaml", text);
-        case.deploy().failed(65, &[words, "on emilia"]);
+        case.deploy().with(65, &[words, "on emilia"]);
     }
     assert_eq!(case.id("web"), id);
     case.write("compose.yaml", WEB);
@@ -84,7 +84,7 @@ fn an_undefined_variable_is_an_error_unless_it_may_be_blank() {
         "compose.yaml",
         &WEB.replace("FIXTURE_SHOW: NOTHING", "NAME: \"${NOBODY}\""),
     );
-    case.deploy().failed(65, &["NOBODY", "allow_undefined"]);
+    case.deploy().with(65, &["NOBODY", "allow_undefined"]);
     case.controller(&["deploy", "emilia", "--yes", "--env", "NOBODY=somebody"])
         .done();
 }
@@ -94,7 +94,7 @@ fn a_missing_value_file_names_key_and_path() {
     let Some(world) = world() else { return };
     let case = world.case("value");
     case.fleet("SETTINGS = { file = \"nowhere.json\" }\n");
-    case.deploy().failed(65, &["SETTINGS", "nowhere.json"]);
+    case.deploy().with(65, &["SETTINGS", "nowhere.json"]);
 }
 
 #[test]
@@ -109,10 +109,10 @@ fn a_path_that_leaves_the_stack_is_refused() {
     };
     fs::write(case.folder.path().join("outside"), "secret").unwrap();
     case.write("compose.yaml", &mounting("../outside"));
-    case.deploy().failed(65, &["../outside"]);
+    case.deploy().with(65, &["../outside"]);
     symlink("../outside", case.path("link")).unwrap();
     case.write("compose.yaml", &mounting("./link"));
-    case.deploy().failed(65, &["link"]);
+    case.deploy().with(65, &["link"]);
     assert_eq!(case.containers(), "");
 }
 
@@ -123,7 +123,7 @@ fn an_image_that_cannot_be_had_is_told_before_anything_stops() {
     case.deploy().done();
     let id = case.id("web");
     case.write(".env", "TAG=9\n");
-    case.deploy().failed(1, &["org/web:9", "web"]);
+    case.deploy().with(1, &["org/web:9", "web"]);
     let faulty = world.registry.faulty().unwrap();
     case.write(
         "compose.yaml",
@@ -132,10 +132,10 @@ fn an_image_that_cannot_be_had_is_told_before_anything_stops() {
     for (code, word) in [(401, "docker login"), (500, "org/web:9")] {
         faulty.clear();
         faulty.fail("/manifests/", Fault::Status(code));
-        case.deploy().failed(1, &[word]);
+        case.deploy().with(1, &[word]);
     }
     case.write("compose.yaml", &WEB.replace("${REGISTRY}", "127.0.0.1:9"));
-    case.deploy().failed(1, &["127.0.0.1:9", "refused"]);
+    case.deploy().with(1, &["127.0.0.1:9", "refused"]);
     assert_eq!(case.id("web"), id);
 }
 
@@ -152,7 +152,7 @@ fn a_registry_that_wants_a_login_gets_the_one_of_the_workstation() {
         "compose.yaml",
         &WEB.replace("${REGISTRY}", registry.address().to_string().as_str()),
     );
-    case.deploy().failed(1, &["docker login"]);
+    case.deploy().with(1, &["docker login"]);
     let config = tempfile::tempdir().unwrap();
     // ana:harbour, as `docker login` writes it.
     let auths = format!(
@@ -177,7 +177,7 @@ fn a_port_that_is_taken_is_named() {
     first.write("compose.yaml", &publishing);
     first.deploy().done();
     second.write("compose.yaml", &publishing);
-    second.deploy().failed(1, &["18099"]);
+    second.deploy().with(1, &["18099"]);
     assert_eq!(second.containers(), "");
 }
 
@@ -190,7 +190,7 @@ fn a_project_that_somebody_else_started_is_refused() {
     world.emilia.sh(&format!("mkdir -p /srv/foreign && echo '{compose}' >/srv/foreign/compose.yaml && cd /srv/foreign && docker compose up -d")).unwrap();
     let id = case.id("web");
     case.deploy()
-        .failed(1, &["was not started by longshore", "/srv/foreign"]);
+        .with(1, &["was not started by longshore", "/srv/foreign"]);
     assert_eq!(case.id("web"), id);
 }
 
@@ -198,7 +198,6 @@ fn a_project_that_somebody_else_started_is_refused() {
 fn a_prompt_never_blocks_a_pipe() {
     let Some(world) = world() else { return };
     let case = world.case("prompt");
-    case.controller(&["deploy", "emilia"])
-        .failed(64, &["--yes"]);
+    case.controller(&["deploy", "emilia"]).with(64, &["--yes"]);
     assert_eq!(case.containers(), "");
 }

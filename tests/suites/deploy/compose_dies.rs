@@ -140,7 +140,7 @@ fn a_compose_killed_before_any_of_its_changes_leaves_the_old_version_and_its_dat
             "docker compose up ended with signal 9",
             "is back at revision",
         ];
-        ended.failed(3, &words);
+        ended.with(3, &words);
         stage.claim(stage.old(), &when);
         stage.between.asked();
         stage.mends(&when);
@@ -166,7 +166,7 @@ fn a_compose_killed_before_any_of_its_changes_leaves_the_old_version_and_its_dat
     stage
         .alone
         .deploy()
-        .failed(3, &["signal 9", "is back at revision"]);
+        .with(3, &["signal 9", "is back at revision"]);
     assert_eq!(stage.between.struck().len(), number + 1);
     stage.claim(stage.old(), "dead twice");
     stage.mends("dead twice");

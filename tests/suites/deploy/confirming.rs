@@ -11,7 +11,7 @@ fn what_nobody_confirms_goes_back_and_what_somebody_confirms_stays() {
     let first = case.containers();
     case.write(".env", "TAG=2\n");
     case.controller(&["deploy", "emilia", "--yes", "--confirm-within", "1s"])
-        .failed(
+        .with(
             3,
             &[
                 "nobody confirmed it within 1 s",
@@ -20,7 +20,7 @@ fn what_nobody_confirms_goes_back_and_what_somebody_confirms_stays() {
         );
     assert_eq!(case.containers(), first);
     case.controller(&["confirm", "emilia"])
-        .failed(1, &["has ended already"]);
+        .with(1, &["has ended already"]);
 
     let words = ["deploy", "emilia", "--yes", "--confirm-within", "10m"];
     let mut deploy = Beside::start(&case, &words);
@@ -48,13 +48,13 @@ fn the_second_operator_waits_for_the_first_when_asked_to() {
     // However long the others take, it is not over before they have been told.
     case.docker("pause queued-web-1");
     case.write(".env", "TAG=2\n");
-    case.deploy().failed(
+    case.deploy().with(
         5,
         &["another deploy holds stack queued", "ana started deploy"],
     );
     let late = ["deploy", "emilia", "--yes", "--lock-wait", "1s"];
     case.controller(&late)
-        .failed(5, &["still holds", "after 1 s"]);
+        .with(5, &["still holds", "after 1 s"]);
     let wait = ["deploy", "emilia", "--yes", "--lock-wait", "2m"];
     let mut second = Beside::start(&case, &wait);
     second.until("waiting for deploy");

@@ -7,7 +7,7 @@ fn a_first_deploy_starts_what_the_stack_says_and_a_second_finds_nothing_to_chang
     let Some(world) = world() else { return };
     let case = world.case("first");
     case.controller(&["plan", "emilia"])
-        .failed(2, &["create", "web"]);
+        .with(2, &["create", "web"]);
     let said = case.deploy().done();
     assert!(said.contains("emilia/first"), "{said}");
     assert_eq!(case.containers(), "web org/web:1 running");
@@ -33,7 +33,7 @@ fn a_version_changed_in_env_is_redeployed_and_nothing_else_restarts() {
     case.write(".env", "TAG=2\n");
     let plan = case
         .controller(&["plan", "emilia"])
-        .failed(2, &["recreate", "web"]);
+        .with(2, &["recreate", "web"]);
     assert!(plan.contains("org/web:1 -> 2"), "{plan}");
     case.deploy().done();
     assert_eq!(
@@ -63,7 +63,7 @@ fn a_changed_mounted_file_recreates_exactly_who_mounts_it() {
     );
     case.write("conf/a.txt", "two");
     case.controller(&["plan", "emilia"])
-        .failed(2, &["conf/a.txt"]);
+        .with(2, &["conf/a.txt"]);
     case.deploy().done();
     let new = case.id("web");
     assert_ne!(new, web);
@@ -108,7 +108,7 @@ fn a_first_deploy_that_is_never_healthy_fails_and_leaves_nothing_behind() {
         "compose.yaml",
         &WEB.replace("FIXTURE_SHOW: NOTHING", "FIXTURE_NEVER_HEALTHY: \"1\""),
     );
-    case.deploy().failed(
+    case.deploy().with(
         1,
         &["web did not become healthy", "removed again", "healthcheck"],
     );
@@ -125,7 +125,7 @@ fn a_crash_loop_is_told_with_its_last_lines() {
     let crash = "services:\n  web:\n    image: ${REGISTRY}/org/web:1\n    restart: always\n    \
                  environment: { FIXTURE_EXIT_AFTER_MS: \"50\", FIXTURE_EXIT_CODE: \"7\" }\n";
     case.write("compose.yaml", crash);
-    case.deploy().failed(
+    case.deploy().with(
         1,
         &[
             "service web did not start",
@@ -148,7 +148,7 @@ fn a_one_shot_that_exits_zero_is_good_and_one_that_exits_one_is_not() {
     case.deploy().done();
     assert!(case.deploy().done().contains("nothing to change"));
     case.write("compose.yaml", &one_shot(1));
-    case.deploy().failed(3, &["job", "exited with code 1"]);
+    case.deploy().with(3, &["job", "exited with code 1"]);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn an_orphan_goes_only_when_asked_for() {
     assert_eq!(case.containers().lines().count(), 2);
     let plan = case
         .controller(&["plan", "emilia", "--remove-orphans"])
-        .failed(2, &["orphan-old-1"]);
+        .with(2, &["orphan-old-1"]);
     assert!(plan.contains("remove"), "{plan}");
     case.controller(&["deploy", "emilia", "--yes", "--remove-orphans"])
         .done();

@@ -12,7 +12,7 @@ fn first_command(said: &str) -> Vec<String> {
 }
 
 fn mended(case: &Case<'_>, place: &str, words: &[&str]) {
-    let said = case.controller(&["doctor", place]).failed(1, words);
+    let said = case.controller(&["doctor", place]).with(1, words);
     let mut command = first_command(&said);
     command.push("--yes".to_owned());
     let command: Vec<&str> = command.iter().map(String::as_str).collect();

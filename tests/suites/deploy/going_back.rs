@@ -32,7 +32,7 @@ fn a_version_that_is_never_healthy_is_taken_back_by_itself() {
     case.write(".env", "TAG=2\n");
     let sick = "FIXTURE_NEVER_HEALTHY: \"1\", FIXTURE_LOG_LINES: \"3\"";
     case.write("compose.yaml", &WEB.replace("FIXTURE_SHOW: NOTHING", sick));
-    case.deploy().failed(
+    case.deploy().with(
         3,
         &[
             "web did not become healthy",
@@ -76,7 +76,7 @@ fn a_rollback_needs_neither_the_registry_nor_the_stacks_folder() {
     fs::rename(case.path(""), case.folder.path().join("elsewhere")).unwrap();
 
     case.controller(&["rollback", "emilia"])
-        .failed(64, &["--yes", &first]);
+        .with(64, &["--yes", &first]);
     let said = case.controller(&["rollback", "emilia", "--yes"]).done();
     assert!(said.contains(&second), "{said}");
     assert_eq!(committed(&said), first);
@@ -103,7 +103,7 @@ fn a_rollback_needs_neither_the_registry_nor_the_stacks_folder() {
     let said = case.controller(&["rollback", "emilia/again", "--to", there, "-y"]);
     assert_eq!(committed(&said.done()), second);
     case.controller(&["rollback", "emilia/again/web", "-y"])
-        .failed(64, &["whole stacks"]);
+        .with(64, &["whole stacks"]);
 }
 
 #[test]
@@ -117,12 +117,12 @@ fn a_first_deploy_that_fails_keeps_its_volumes_alone() {
             "    volumes: [\"data:/data\"]\n    restart:",
         );
     case.write("compose.yaml", &format!("{sick}volumes:\n  data:\n"));
-    case.deploy().failed(1, &["web did not become healthy"]);
+    case.deploy().with(1, &["web did not become healthy"]);
     assert_eq!(case.containers(), "");
     let volume = case.docker("volume ls -q --filter name=firstsick_data");
     assert_eq!(volume, "firstsick_data");
     case.controller(&["rollback", "emilia", "-y"])
-        .failed(1, &["no earlier revision"]);
+        .with(1, &["no earlier revision"]);
 }
 
 /// The old image has lost its name to the new one, and no container runs it: a clean-up takes what is like that.
@@ -152,7 +152,7 @@ fn a_clean_up_on_the_host_takes_nothing_that_a_rollback_needs() {
     alone
         .case
         .write("compose.yaml", &sick.replace("${TAG}", "2"));
-    alone.deploy().failed(3, &["did not become healthy"]);
+    alone.deploy().with(3, &["did not become healthy"]);
     eventually("what failed is not kept, and three revisions are", || {
         let kept = "docker images -q longshore.local/keep | wc -l";
         alone.host.sh(kept).unwrap().trim() == "3"

@@ -133,9 +133,9 @@ fn a_frozen_engine_is_named_and_the_agent_goes_on_answering() {
     signal("STOP");
     alone
         .deploy()
-        .failed(1, &["docker version took longer", alone.name()]);
+        .with(1, &["docker version took longer", alone.name()]);
     let said = alone.case.controller(&["doctor", alone.name()]);
-    said.failed(1, &["Docker cannot be used"]);
+    said.with(1, &["Docker cannot be used"]);
     alone.case.controller(&["history", alone.name()]).done();
     signal("CONT");
     assert_eq!(claim_whole(&alone, "thawed"), before);

@@ -52,7 +52,7 @@ fn a_backup_lies_on_the_workstation_with_its_arguments_unharmed() {
     let image = case.docker(&format!("inspect -f '{{{{.Image}}}}' {}", case.id("web")));
     case.write(".env", "TAG=2\n");
     let plan = case.controller(&["plan", "emilia"]);
-    plan.failed(
+    plan.with(
         2,
         &[
             "» before    web  /fixture echo",
@@ -142,7 +142,7 @@ run     = ["/fixture", "exit", "7"]
 "#,
     );
     let ended = case.deploy();
-    let out = ended.failed(
+    let out = ended.with(
         1,
         &[
             "web: \"exampleP@$$W0RD\"",
@@ -172,7 +172,7 @@ run      = ["/fixture", "echo", "seconds since last use: 899"]
 at_least = 900
 "#,
     );
-    case.deploy().failed(
+    case.deploy().with(
         1,
         &[
             "it printed 899, and 900 is the least",
@@ -206,19 +206,19 @@ fn a_command_that_hangs_or_is_not_there_leaves_nothing() {
                 "\n[[stacks.STACK.hooks.before]]\nservice = \"web\"\n{run}\ntimeout = \"2s\"\n{more}\n"
             ),
         );
-        case.deploy().failed(1, &[words, "nothing was changed"]);
+        case.deploy().with(1, &[words, "nothing was changed"]);
         claim_nothing_left(&case);
     }
     hooks(
         &case,
         "\n[[stacks.STACK.hooks.before]]\nservice = \"web\"\nrun = [\"/nothing\"]\n",
     );
-    case.deploy().failed(1, &["/nothing"]);
+    case.deploy().with(1, &["/nothing"]);
     hooks(
         &case,
         "\n[[stacks.STACK.hooks.before]]\nservice = \"wbe\"\nrun = [\"/nothing\"]\n",
     );
-    case.deploy().failed(
+    case.deploy().with(
         65,
         &["has no service `wbe`", "fleet.toml:", "did you mean `web`"],
     );

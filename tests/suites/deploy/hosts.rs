@@ -25,7 +25,7 @@ fn an_engine_that_is_down_is_told_and_found_again() {
     let (host, _agent, case) = on_a_host_of_its_own(world, "nodocker");
     host.stop_docker().unwrap();
     case.controller(&["deploy", "nodocker", "--yes"])
-        .failed(1, &["Docker", "on nodocker", "systemctl status docker"]);
+        .with(1, &["Docker", "on nodocker", "systemctl status docker"]);
     host.start_docker().unwrap();
     case.controller(&["deploy", "nodocker", "--yes"]).done();
 }
@@ -37,11 +37,11 @@ fn a_host_without_compose_or_with_an_old_one_is_refused_with_a_hint() {
     let plugin = "/usr/libexec/docker/cli-plugins/docker-compose";
     host.sh(&format!("mv {plugin} /root/compose")).unwrap();
     case.controller(&["deploy", "nocompose", "--yes"])
-        .failed(1, &["Compose is not installed", "on nocompose"]);
+        .with(1, &["Compose is not installed", "on nocompose"]);
     host.write_file(plugin, b"#!/bin/sh\necho 1.29.2\n", 0o755)
         .unwrap();
     case.controller(&["deploy", "nocompose", "--yes"])
-        .failed(1, &["1.29.2", "2.26"]);
+        .with(1, &["1.29.2", "2.26"]);
     host.sh(&format!("mv /root/compose {plugin}")).unwrap();
     case.controller(&["deploy", "nocompose", "--yes"]).done();
 }

@@ -15,7 +15,7 @@ fn a_workstation_without_an_identity_is_told_what_to_do() {
         &["deploy", "emilia", "--yes"],
         &[],
     );
-    ended.failed(6, &["controller operator request"]);
+    ended.with(6, &["controller operator request"]);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn an_operator_of_another_fleet_is_refused() {
         case.folder.path().join("ca.pem"),
     )
     .unwrap();
-    controller(case.folder.path(), home.path(), &["status"], &[]).failed(6, &["emilia"]);
+    controller(case.folder.path(), home.path(), &["status"], &[]).with(6, &["emilia"]);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_server_that_is_another_host_is_refused() {
     let Some(world) = world() else { return };
     let case = world.case("imposter");
     case.fleet_with("", &world.loa.ip().to_string());
-    case.deploy().failed(6, &["emilia", "loa"]);
+    case.deploy().with(6, &["emilia", "loa"]);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_second_workstation_gets_an_identity_of_its_own_with_a_role() {
     let home = world.operator("bo", "viewer");
     let at_home = |words: &[&str]| controller(case.folder.path(), home.path(), words, &[]);
     at_home(&["status"]).done();
-    at_home(&["deploy", "emilia", "--yes"]).failed(6, &["viewer", "deployer"]);
+    at_home(&["deploy", "emilia", "--yes"]).with(6, &["viewer", "deployer"]);
     assert_eq!(case.containers(), "");
 }
 
@@ -71,8 +71,8 @@ fn an_operator_limited_to_a_host_is_told_so_by_the_others() {
     let at_home = |words: &[&str]| controller(case.folder.path(), home.path(), words, &[]);
     at_home(&["status", "loa"]).done();
     let sentence = "the certificate is good for other hosts only";
-    at_home(&["status", "emilia"]).failed(6, &["emilia", sentence]);
-    at_home(&["deploy", "emilia", "--yes"]).failed(6, &[sentence]);
+    at_home(&["status", "emilia"]).with(6, &["emilia", sentence]);
+    at_home(&["deploy", "emilia", "--yes"]).with(6, &[sentence]);
     assert_eq!(case.containers(), "");
     let listed = world.admin_runs(&["operator", "list"]).done();
     let row = listed.lines().find(|line| line.starts_with("cleo "));
@@ -94,5 +94,5 @@ fn an_operator_limited_to_a_host_is_told_so_by_the_others() {
     words.extend([request.to_str().unwrap(), "--host", "emila"]);
     world
         .admin_does(&words)
-        .failed(64, &["no host `emila`", "did you mean `emilia`?"]);
+        .with(64, &["no host `emila`", "did you mean `emilia`?"]);
 }

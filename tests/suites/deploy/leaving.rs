@@ -66,7 +66,7 @@ fn cancel_stops_a_deploy_from_another_command() {
     leave(&case);
     case.controller(&["cancel", "emilia/cancelled"]).done();
     case.controller(&["attach", "emilia/cancelled"])
-        .failed(1, &["cancelled"]);
+        .with(1, &["cancelled"]);
     let status = case.controller(&["status", "emilia/cancelled"]).done();
     assert!(!status.contains(" by ana"), "{status}");
 }

@@ -54,7 +54,7 @@ fn a_deploy_whose_controller_is_killed_goes_on_and_holds_the_stack_until_its_end
             &id,
             " ago",
         ];
-        refused.failed(5, &words);
+        refused.with(5, &words);
         let mut attached = Beside::start(&case, &["attach", place, "-o", "jsonl"]);
         attached.until("\"event\":\"received\"");
         case.controller(&["confirm", place]).done();

@@ -160,7 +160,7 @@ fn a_link_that_goes_silent_either_way_is_noticed_by_both_ends_and_the_deploy_goe
     assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
     // Who comes while it is silent is told which host does not answer.
     let words = ["--fleet", "in.toml", "status", &name];
-    alone.case.controller(&words).failed(6, &[&name, "5 s"]);
+    alone.case.controller(&words).with(6, &[&name, "5 s"]);
     cut("-D");
     // What the agent says arrived while nothing reached it.
     let (code, said) = inward.end();
@@ -194,7 +194,7 @@ fn an_agent_that_was_frozen_in_a_deploy_is_named_and_does_no_step_twice() {
     alone
         .case
         .controller(&["status", &name])
-        .failed(6, &[&name, "5 s"]);
+        .with(6, &[&name, "5 s"]);
     alone.thaw_agent();
     let (code, said) = deploy.end();
     assert_eq!(code, 0, "{said}");

@@ -42,7 +42,7 @@ fn one_service_is_deployed_and_a_whole_deploy_later_brings_exactly_the_rest() {
 
     tags(&case, 2, 1, 2);
     let plan = case.controller(&["plan", "emilia/part/view"]);
-    let plan = plan.failed(
+    let plan = plan.with(
         2,
         &["only view and what it depends on: mongo", "1 to recreate"],
     );
@@ -60,7 +60,7 @@ fn one_service_is_deployed_and_a_whole_deploy_later_brings_exactly_the_rest() {
     assert!(again.done().contains("nothing to change"));
 
     case.controller(&["plan", "emilia"])
-        .failed(2, &["recreate  makai", "1 to recreate"]);
+        .with(2, &["recreate  makai", "1 to recreate"]);
     case.deploy().done();
     let whole = ids(&case);
     assert_eq!(whole[..2], part[..2]);
@@ -106,13 +106,13 @@ fn what_cannot_go_alone_is_refused_with_a_way_out() {
     three(&case);
     tags(&case, 1, 1, 1);
     let plan = |service: &str| case.controller(&["plan", &format!("emilia/together/{service}")]);
-    plan("view").failed(1, &["no revision here yet", "whole stack first"]);
+    plan("view").with(1, &["no revision here yet", "whole stack first"]);
     case.deploy().done();
-    plan("veiw").failed(64, &["no service veiw", "makai, mongo, view"]);
+    plan("veiw").with(64, &["no service veiw", "makai, mongo, view"]);
     let compose = std::fs::read_to_string(case.path("compose.yaml")).unwrap();
     let network = "networks: { default: { internal: true } }\n";
     case.write("compose.yaml", &format!("{compose}{network}"));
-    plan("view").failed(1, &["network default changed", "whole stack"]);
+    plan("view").with(1, &["network default changed", "whole stack"]);
     case.controller(&["plan", "emilia"])
-        .failed(2, &["compose.yaml"]);
+        .with(2, &["compose.yaml"]);
 }

@@ -34,7 +34,7 @@ fn a_registry_that_refuses_is_named_with_the_image_and_the_old_stays() {
     );
     for (code, words) in ANSWERS {
         faulty.fail("org/refused/manifests", Fault::Status(code));
-        let said = case.deploy().failed(1, &[&name, words]);
+        let said = case.deploy().with(1, &[&name, words]);
         assert!(said.contains(&faulty.address().to_string()), "{said}");
         assert_eq!(case.id("web"), before, "after {code}");
         faulty.clear();
@@ -62,7 +62,7 @@ fn an_image_that_is_refused_hangs_or_trickles_leaves_the_old() {
     for code in [401, 403, 404] {
         let asked = faulty.requests().len();
         faulty.fail("/blobs/", Fault::Status(code));
-        case.deploy().failed(1, &[&name]);
+        case.deploy().with(1, &[&name]);
         assert_eq!(case.id("web"), before, "after {code}");
         faulty.clear();
         // A login that is refused again and again gets locked. The engine itself opens and reads a layer, and no more.
@@ -72,8 +72,7 @@ fn an_image_that_is_refused_hangs_or_trickles_leaves_the_old() {
         assert!(blobs.len() <= 2 * distinct.len(), "after {code}: {blobs:?}");
     }
     faulty.fail("/blobs/", Fault::Hang);
-    case.deploy()
-        .failed(1, &[&name, "did not answer within 5 s"]);
+    case.deploy().with(1, &[&name, "did not answer within 5 s"]);
     faulty.clear();
     faulty.fail("/blobs/", Fault::Trickle(1000));
     let mut deploy = Beside::start(&case, &["deploy", "emilia", "--yes"]);
@@ -98,7 +97,7 @@ fn an_image_of_another_platform_is_refused_before_anything_stops() {
     let image = image.platform("linux", "s390x", None);
     image.push(&world.registry, "org/foreign:1").unwrap();
     case.write("compose.yaml", &WEB.replace("web:${TAG}", "foreign:1"));
-    case.deploy().failed(1, &["org/foreign:1", "linux/s390x"]);
+    case.deploy().with(1, &["org/foreign:1", "linux/s390x"]);
     assert_eq!(case.id("web"), before);
 }
 
@@ -129,7 +128,7 @@ fn a_full_disk_is_named_and_the_old_stays_until_there_is_room() {
         let before = claim_whole(&alone, "before");
         alone.host.sh(fill).unwrap();
         alone.case.write(".env", "TAG=2\n");
-        alone.deploy().failed(
+        alone.deploy().with(
             1,
             &[
                 "No space left on device",
@@ -171,7 +170,7 @@ fn a_pull_that_fills_the_engines_disk_leaves_the_old_until_there_is_room() {
         "/var/lib/docker has",
         "docker system df",
     ];
-    alone.deploy().failed(1, &words);
+    alone.deploy().with(1, &words);
     assert_eq!(claim_whole(&alone, "foretold"), before);
 
     // As it is sent it is small.
@@ -189,7 +188,7 @@ fn a_pull_that_fills_the_engines_disk_leaves_the_old_until_there_is_room() {
         "no space left on device",
         "docker system df",
     ];
-    alone.deploy().failed(1, &words);
+    alone.deploy().with(1, &words);
     assert_eq!(claim_whole(&alone, "not foretold"), before);
 
     alone.host.sh("rm /var/lib/docker/fill").unwrap();

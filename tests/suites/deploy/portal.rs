@@ -164,7 +164,7 @@ fn changed_files_renew_exactly_their_users_and_a_rollback_brings_the_old_ones_ba
         .sh(&format!("curl -sf {address}:8080"))
         .unwrap();
     let refused = case.controller(&["deploy", target, "--yes"]);
-    refused.failed(1, &["900 is the least", "--force"]);
+    refused.with(1, &["900 is the least", "--force"]);
     assert_eq!(ids(&case), second);
     assert_eq!(backups(&case).len(), 1);
     let said = case.controller(&["deploy", target, "--yes", "--force"]);
@@ -244,8 +244,8 @@ fn a_network_that_nobody_made_is_named_and_what_runs_stays() {
     let external = "networks:\n  quay:\n    external: true\n";
     let compose = WEB.replace("    restart:", joined);
     case.write("compose.yaml", &format!("{compose}{external}"));
-    case.controller(&["plan", "emilia"]).failed(1, &["quay"]);
-    case.deploy().failed(1, &["quay"]);
+    case.controller(&["plan", "emilia"]).with(1, &["quay"]);
+    case.deploy().with(1, &["quay"]);
     assert_eq!(case.id("web"), id);
     case.docker("network create quay");
     case.deploy().done();

@@ -22,7 +22,7 @@ fn a_plan_shows_each_setting_old_and_new_and_no_value_of_the_environment() {
         "canary55",
         "    labels: { token: canary55 }\n    hostname: two\n    expose: [\"99\"]\n",
     );
-    let plan = case.controller(&["plan", "emilia"]).failed(
+    let plan = case.controller(&["plan", "emilia"]).with(
         2,
         &[
             "~ environment DB_URL  k:",
@@ -34,7 +34,7 @@ fn a_plan_shows_each_setting_old_and_new_and_no_value_of_the_environment() {
     );
     assert!(!plan.contains("canary"), "{plan}");
     let json = case.controller(&["plan", "emilia", "-o", "json"]);
-    let json = json.failed(2, &["\"environment DB_URL\"", "\"before\":\"k:"]);
+    let json = json.with(2, &["\"environment DB_URL\"", "\"before\":\"k:"]);
     assert!(!json.contains("canary"), "{json}");
 }
 
@@ -77,8 +77,8 @@ fn a_missing_external_network_is_refused_with_the_command_that_makes_it() {
         "external network external_shared",
         "docker network create external_shared",
     ];
-    case.controller(&["plan", "emilia"]).failed(1, &words);
-    case.deploy().failed(1, &words);
+    case.controller(&["plan", "emilia"]).with(1, &words);
+    case.deploy().with(1, &words);
     assert_eq!(case.containers(), "");
     case.docker("network create external_shared");
     case.deploy().done();
@@ -110,8 +110,8 @@ fn a_volume_that_was_made_otherwise_is_refused_and_its_data_kept() {
         "made without the option device",
         "docker volume rm diverged_data",
     ];
-    case.controller(&["plan", "emilia"]).failed(1, &words);
-    case.deploy().failed(1, &words);
+    case.controller(&["plan", "emilia"]).with(1, &words);
+    case.deploy().with(1, &words);
     assert_eq!(case.id("web"), web);
     let data = world.emilia.sh(&format!("cat {kept}/file")).unwrap();
     assert_eq!(data.trim(), "kept");
@@ -132,7 +132,7 @@ fn a_volume_that_was_made_otherwise_is_refused_and_its_data_kept() {
     );
     let plan = case
         .controller(&["plan", "emilia"])
-        .failed(2, &["restart", "unless-stopped"]);
+        .with(2, &["restart", "unless-stopped"]);
     assert!(!plan.contains("not as the stack defines"), "{plan}");
     case.controller(&["down", "emilia", "--yes", "--volumes"])
         .done();
@@ -151,8 +151,8 @@ fn a_port_that_a_container_or_a_program_holds_is_refused_with_its_name() {
     let image = format!("{}/org/web:1", world.registry.address());
     let other = case.docker(&format!("run -d --name ports-other -p 18341:8080 {image}"));
     let words = ["port 18341/tcp of web", "container ports-other"];
-    case.controller(&["plan", "emilia"]).failed(1, &words);
-    case.deploy().failed(1, &words);
+    case.controller(&["plan", "emilia"]).with(1, &words);
+    case.deploy().with(1, &words);
     assert_eq!(case.containers(), "");
     case.docker(&format!("rm -f {other}"));
     case.deploy().done();
@@ -162,7 +162,7 @@ fn a_port_that_a_container_or_a_program_holds_is_refused_with_its_name() {
     case.deploy().done();
     publish(7433);
     case.controller(&["plan", "emilia"])
-        .failed(1, &["port 7433/tcp of web is taken by program agent"]);
+        .with(1, &["port 7433/tcp of web is taken by program agent"]);
     case.controller(&["down", "emilia", "--yes"]).done();
 }
 
@@ -177,11 +177,11 @@ fn how_long_a_service_will_be_away_is_known_from_its_last_deploy() {
     deploy(1);
     case.write(".env", "TAG=2\n");
     case.controller(&["plan", "emilia"])
-        .failed(2, &["at least", "without web", "not measured yet"]);
+        .with(2, &["at least", "without web", "not measured yet"]);
     deploy(2);
     case.write(".env", "TAG=1\n");
     let plan = case.controller(&["plan", "emilia"]);
-    plan.failed(2, &["about", "s without web (measured at its last start)"]);
+    plan.with(2, &["about", "s without web (measured at its last start)"]);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_saved_plan_is_deployed_without_the_stack_and_holds_no_secret() {
     let text = WEB.replace("FIXTURE_SHOW: NOTHING", "DB: \"${DB}\"");
     case.write("compose.yaml", &text);
     case.controller(&["plan", "emilia", "--allow-commands", "--out", "p.plan"])
-        .failed(2, &["deploy --plan p.plan", "1 to create"]);
+        .with(2, &["deploy --plan p.plan", "1 to create"]);
     let file = case.folder.path().join("p.plan");
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -202,7 +202,7 @@ fn a_saved_plan_is_deployed_without_the_stack_and_holds_no_secret() {
     std::fs::rename(case.path(""), case.folder.path().join("away")).unwrap();
     case.fleet("DB = { command = [\"false\"] }\n");
     case.controller(&["deploy", "--plan", "p.plan"])
-        .failed(64, &["--yes"]);
+        .with(64, &["--yes"]);
     let said = case
         .controller(&["deploy", "--plan", "p.plan", "--yes"])
         .done();
@@ -215,7 +215,7 @@ fn a_saved_plan_is_deployed_without_the_stack_and_holds_no_secret() {
 
     // It has been done; what it would do now is nothing.
     case.controller(&["deploy", "--plan", "p.plan", "--yes"])
-        .failed(
+        .with(
             1,
             &[
                 "the host has moved on since this plan was saved",
@@ -232,7 +232,7 @@ fn a_saved_plan_is_refused_once_the_host_has_moved_on() {
     case.deploy().done();
     case.write(".env", "TAG=2\n");
     case.controller(&["plan", "emilia", "--out", "p.plan"])
-        .failed(2, &["recreate"]);
+        .with(2, &["recreate"]);
     case.write(
         "compose.yaml",
         &WEB.replace("restart: always", "restart: unless-stopped"),
@@ -241,14 +241,14 @@ fn a_saved_plan_is_refused_once_the_host_has_moved_on() {
     case.deploy().done();
     let web = case.id("web");
     let refused = case.controller(&["deploy", "--plan", "p.plan", "--yes"]);
-    refused.failed(
+    refused.with(
         1,
         &["has moved on", "the host is at revision", "service web"],
     );
     assert_eq!(case.id("web"), web);
     let wrong = case.controller(&["deploy", "emilia", "--plan", "p.plan"]);
-    wrong.failed(64, &["cannot be used with"]);
+    wrong.with(64, &["cannot be used with"]);
     case.write("../p.plan", "{\"longshore_plan\": 7}");
     case.controller(&["deploy", "--plan", "p.plan"])
-        .failed(1, &["form 7 of plans"]);
+        .with(1, &["form 7 of plans"]);
 }

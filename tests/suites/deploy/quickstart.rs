@@ -138,7 +138,7 @@ fn volumes_outlive_deploys_and_down_and_go_only_when_an_admin_asks() {
     let deployer = deployer(world, &case);
     let down = ["down", "emilia/quickstay", "--yes", "--volumes"];
     let refused = controller(case.folder.path(), deployer.path(), &down, &[]);
-    refused.failed(6, &["deployer", "admin"]);
+    refused.with(6, &["deployer", "admin"]);
     assert_eq!(rows(), "x1000|ready");
     controller(case.folder.path(), deployer.path(), &down[..3], &[]).done();
     assert_eq!(case.containers(), "");

@@ -64,7 +64,7 @@ fn an_answer_that_breaks_off_or_is_damaged_is_named_and_the_old_stays() {
     for (part, fault, words) in faults {
         faulty.fail(part, fault);
         let cause = format!("{} {words}", faulty.address());
-        alone.deploy().failed(1, &[&name, &cause]);
+        alone.deploy().with(1, &[&name, &cause]);
         assert_eq!(id(), before, "after {fault:?} of {part}");
         faulty.clear();
     }
@@ -120,12 +120,12 @@ fn a_tag_that_moves_after_the_plan_brings_nothing_that_was_not_planned() {
     let name = faulty.image("org/retagged:1");
     case.write("compose.yaml", &compose(&name));
     case.controller(&["plan", "emilia", "--out", "p.plan"])
-        .failed(2, &["recreate"]);
+        .with(2, &["recreate"]);
 
     // Between a plan that was kept and its deploy.
     let planned = push("two");
     case.controller(&["deploy", "--plan", "p.plan", "--yes"])
-        .failed(1, &["moved on since this plan was saved", &name]);
+        .with(1, &["moved on since this plan was saved", &name]);
     assert_eq!(case.id("web"), before);
 
     // Between the plan of a deploy and its pull. Its manifest is asked for by the engine, by the agent that counts its
@@ -150,6 +150,5 @@ fn a_tag_that_moves_after_the_plan_brings_nothing_that_was_not_planned() {
     );
     let digests = case.docker(&format!("inspect --format '{{{{.RepoDigests}}}}' {name}"));
     assert!(digests.contains(&planned), "{digests}");
-    case.controller(&["plan", "emilia"])
-        .failed(2, &["recreate"]);
+    case.controller(&["plan", "emilia"]).with(2, &["recreate"]);
 }

@@ -121,7 +121,7 @@ fn an_expired_operator_is_told_since_when_and_what_to_do() {
         &["status", "expiredop"],
         &["logs", "expiredop"],
     ] {
-        controller(folder, home.path(), words, &[]).failed(
+        controller(folder, home.path(), words, &[]).with(
             6,
             &[
                 "expired on",
@@ -154,9 +154,9 @@ fn an_expired_host_is_refused_until_it_is_approved_again() {
     alone.restart_agent();
     let before = alone.everything();
     let words = ["expiredhost", "it has expired", "agent enroll"];
-    alone.deploy().failed(6, &words);
+    alone.deploy().with(6, &words);
     let status = ["status", "expiredhost"];
-    alone.case.controller(&status).failed(6, &words);
+    alone.case.controller(&status).with(6, &words);
     assert_eq!(alone.everything(), before);
     alone.host.write_file(path, good.as_bytes(), 0o600).unwrap();
     alone.restart_agent();

@@ -104,7 +104,7 @@ fn a_stack_over_the_limit_does_not_leave_the_workstation() {
         .open(case.path("data/dump"))
         .unwrap();
     dump.set_len(BUNDLE_BYTES + 1).unwrap();
-    case.deploy().failed(65, &["data", "64"]);
+    case.deploy().with(65, &["data", "64"]);
     assert_eq!(case.containers(), "");
     dump.set_len(1).unwrap();
     case.deploy().done();

@@ -54,7 +54,7 @@ fn all_of_longshore_goes_through_one_session() {
     let home = home(world, &[&world.emilia]);
     let env = [("HOME", home.path().to_str().unwrap())];
     let run = |words: &[&str]| case.controller_with(words, &env);
-    run(&["plan", "emilia"]).failed(2, &["web"]);
+    run(&["plan", "emilia"]).with(2, &["web"]);
     run(&["deploy", "emilia", "--yes"]).done();
     assert!(run(&["status", "emilia"]).done().contains("tunnelled"));
     assert!(run(&["history", "emilia"]).done().contains("tunnelled"));
@@ -107,7 +107,7 @@ fn without_a_terminal_nobody_is_asked_whose_key_it_is() {
     let home = home(world, &[]);
     let env = [("HOME", home.path().to_str().unwrap())];
     let run = |words: &[&str]| case.controller_with(words, &env);
-    let said = run(&["status", "emilia"]).failed(6, &["is refused: it is not known", "SHA256:"]);
+    let said = run(&["status", "emilia"]).with(6, &["is refused: it is not known", "SHA256:"]);
     assert!(!said.contains("[y/N]"), "{said}");
     // No way in, and no agent there: each is told from the other.
     fs::remove_file(home.path().join(".ssh/id_ed25519")).unwrap();
@@ -117,12 +117,12 @@ fn without_a_terminal_nobody_is_asked_whose_key_it_is() {
         world.emilia.ssh_host_key().unwrap().trim()
     );
     fs::write(home.path().join(".ssh/known_hosts"), key).unwrap();
-    run(&["status", "emilia"]).failed(6, &["does not let root in", "ssh-add"]);
+    run(&["status", "emilia"]).with(6, &["does not let root in", "ssh-add"]);
     let lab = fs::read_to_string(world.lab.ssh_key()).unwrap();
     secret_file(&home.path().join(".ssh/id_ed25519"), &lab);
     let file = case.folder.path().join("fleet.toml");
     let text = fs::read_to_string(&file).unwrap();
     let elsewhere = "transport = \"ssh\"\naddress = \"emilia:7444\"\n";
     fs::write(&file, text.replace("transport = \"ssh\"\n", elsewhere)).unwrap();
-    run(&["status", "emilia"]).failed(6, &["cannot connect to 127.0.0.1:7444"]);
+    run(&["status", "emilia"]).with(6, &["cannot connect to 127.0.0.1:7444"]);
 }

@@ -199,12 +199,12 @@ fn bad_agents_go_back_by_themselves_or_are_not_even_started() {
             format!("worse: went back to agent {good}"),
             build(version, &bad),
         ];
-        said.failed(3, &words.each_ref().map(String::as_str));
+        said.with(3, &words.each_ref().map(String::as_str));
         drop(turn);
         server.runs(&good);
         let tried = format!("agent {} was tried", build(version, &bad));
         let doctor = server.case.controller(&["doctor", "worse"]);
-        doctor.failed(1, &[&tried, "controller host upgrade worse"]);
+        doctor.with(1, &[&tried, "controller host upgrade worse"]);
     }
     let mut foreign = agent("");
     foreign[18] ^= 1;
@@ -224,13 +224,13 @@ fn bad_agents_go_back_by_themselves_or_are_not_even_started() {
         let turn = offer(world, version, &bad);
         server
             .upgrade(&["--to", version])
-            .failed(1, &["not upgraded", why]);
+            .with(1, &["not upgraded", why]);
         drop(turn);
         server.runs(&good);
     }
     server
         .upgrade(&["--to", "7.7.7"])
-        .failed(1, &["there is no agent 7.7.7 for", "deploy/agents"]);
+        .with(1, &["there is no agent 7.7.7 for", "deploy/agents"]);
     // After all of it a good one is taken.
     let second = agent("second");
     let _turn = offer(world, VERSION, &second);
@@ -257,7 +257,7 @@ fn an_agent_is_never_replaced_during_a_deploy() {
     let words = ["deploy", "amid", "--yes", "--confirm-within", "10m"];
     let mut deploy = Beside::start(&server.case, &words);
     deploy.until("goes back in");
-    server.upgrade(&[]).failed(
+    server.upgrade(&[]).with(
         5,
         &[
             "not upgraded: another deploy holds stack amid",
@@ -300,7 +300,7 @@ fn a_rollout_of_agents_stops_at_the_first_host_that_goes_back() {
     // Agents that were started by hand are not replaced.
     let case = world.case("byhand");
     case.controller(&["host", "upgrade", "emilia", "--to", "9.1.0"])
-        .failed(1, &["was not started by its launcher", "install.sh"]);
+        .with(1, &["was not started by its launcher", "install.sh"]);
 }
 
 #[test]

@@ -33,15 +33,15 @@ fn a_value_from_a_program_reaches_the_container_and_no_output() {
         ended
     };
 
-    run(&["plan", "all"]).failed(
+    run(&["plan", "all"]).with(
         64,
         &["--allow-commands", "DB (fleet.toml line", "\"sh\", \"-c\""],
     );
-    run(&["deploy", "all", "--yes"]).failed(64, &["--allow-commands"]);
+    run(&["deploy", "all", "--yes"]).with(64, &["--allow-commands"]);
     run(&["status"]).done();
     assert_eq!((runs().as_str(), case.containers().as_str()), ("", ""));
 
-    run(&["plan", "all", "--allow-commands", "-o", "json"]).failed(2, &["\"web\""]);
+    run(&["plan", "all", "--allow-commands", "-o", "json"]).with(2, &["\"web\""]);
     assert_eq!(runs(), "ran\n", "once for two values on two hosts");
     run(&["deploy", "emilia", "--yes", "-o", "jsonl"]).done();
     run(&["deploy", "emilia", "--yes"]).done();
@@ -71,7 +71,7 @@ fn a_program_that_fails_stops_before_any_host_is_asked_and_env_stands_in_for_it(
         &WEB.replace("FIXTURE_SHOW: NOTHING", "DB: \"${DB}\""),
     );
     let deploy = ["deploy", "emilia", "--yes", "--allow-commands"];
-    let said = case.controller(&deploy).failed(
+    let said = case.controller(&deploy).with(
         1,
         &["DB (fleet.toml line", "code 7", "    locked", "hint: "],
     );
@@ -95,7 +95,7 @@ fn what_only_the_shell_sets_is_named_and_never_shown() {
         &WEB.replace("FIXTURE_SHOW: NOTHING", "A: \"${ONE:-x}\", B: \"${TWO}\""),
     );
     let env = [("ONE", "canary66"), ("TWO", "canary66"), ("OTHER", "o")];
-    let said = case.controller_with(&["plan", "emilia"], &env).failed(
+    let said = case.controller_with(&["plan", "emilia"], &env).with(
         65,
         &["TWO is set in your shell: pass --env TWO, or add it to `inherit`"],
     );
@@ -105,7 +105,7 @@ fn what_only_the_shell_sets_is_named_and_never_shown() {
     );
     let said = case
         .controller_with(&["plan", "emilia", "--env", "TWO"], &env)
-        .failed(
+        .with(
             2,
             &["set in the shell but not used: ONE (take one with --env ONE"],
         );

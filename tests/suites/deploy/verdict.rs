@@ -41,7 +41,7 @@ fn an_http_probe_that_fails_takes_the_stack_back_with_its_answer() {
     );
     case.write("compose.yaml", &never_healthy(BARE));
     case.write(".env", "TAG=2\n");
-    case.deploy().failed(
+    case.deploy().with(
         3,
         &[
             "service web did not become healthy within 12 s",
@@ -64,12 +64,12 @@ fn tcp_and_exec_probes_pass_or_say_why_not() {
     case.write("compose.yaml", &never_healthy(BARE));
     let said = case
         .deploy()
-        .failed(3, &["exec /fixture health ended with 1"]);
+        .with(3, &["exec /fixture health ended with 1"]);
     assert!(said.contains("probeexec-web-1 | probe: "), "{said}");
     case.write("compose.yaml", &BARE.replace("TAG}", "TAG}\n    tty: true"));
     probe(&case, &["tcp = 8099"]);
     case.deploy()
-        .failed(3, &["tcp port 8099 did not answer: Connection refused"]);
+        .with(3, &["tcp port 8099 did not answer: Connection refused"]);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_probe_of_a_container_without_a_network_is_an_error_and_on_the_hosts_network
     };
     probe(&case, &["http = \"/health\"\nport = 18099"]);
     case.write("compose.yaml", &on("none"));
-    case.deploy().failed(
+    case.deploy().with(
         1,
         &["has no network address, so http /health on port 18099 cannot be asked"],
     );
@@ -113,7 +113,7 @@ fn a_probe_of_a_service_that_is_not_there_is_refused() {
     let case = world.case("probenone");
     case.fleet("[[stacks.probenone.probes]]\nservice = \"wbe\"\ntcp = 1\n");
     case.deploy()
-        .failed(65, &["names service wbe, which the stack does not have"]);
+        .with(65, &["names service wbe, which the stack does not have"]);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_slow_service_gives_a_broken_one_no_more_time_than_its_own() {
     // 5 s for a check, six of them half a second apart, and ten.
     let said = case
         .deploy()
-        .failed(1, &["service web did not become healthy within 18 s"]);
+        .with(1, &["service web did not become healthy within 18 s"]);
     assert!(!said.contains("slow-1 is"), "{said}");
     assert!(began.elapsed() < Duration::from_secs(120), "{began:?}");
 }
@@ -145,7 +145,7 @@ fn a_container_that_comes_and_goes_is_never_good_without_a_healthcheck() {
         &BARE.replace("FIXTURE_SHOW: NOTHING", "FIXTURE_EXIT_AFTER_MS: \"3500\""),
     );
     case.deploy()
-        .failed(1, &["comesgoes-web-1 was restarted 3 times"]);
+        .with(1, &["comesgoes-web-1 was restarted 3 times"]);
     assert_eq!(case.containers(), "");
 }
 

@@ -44,7 +44,7 @@ fn an_arm64_agent_is_enrolled_deploys_an_arm64_image_and_refuses_another() {
 
     let said = desk
         .add(&host, &["--stack", "web"])
-        .failed(64, &["there is no stack web"]);
+        .with(64, &["there is no stack web"]);
     assert!(!said.contains("sending"), "{said}");
     let registry = world.lab.registry().unwrap();
     let image = |architecture: &str| {
@@ -77,7 +77,7 @@ fn an_arm64_agent_is_enrolled_deploys_an_arm64_image_and_refuses_another() {
     assert_eq!(printed.trim(), format!("agent {VERSION}"));
     let before = host.sh("docker ps -aq --no-trunc").unwrap();
     stack("amd64");
-    desk.run(&["deploy", "konane", "--yes"], &[]).failed(
+    desk.run(&["deploy", "konane", "--yes"], &[]).with(
         1,
         &["linux/amd64", "linux/arm64", "org/web:amd64", "konane"],
     );

@@ -135,7 +135,7 @@ fn a_password_for_sudo_is_asked_for_by_name_and_never_shown() {
     let (host, desk) = (world.server("asked"), world.desk());
     Way::Asking.open(world, &host, &desk);
     desk.add_as(&host, "ops", &[])
-        .failed(64, &["--sudo-password-file"]);
+        .with(64, &["--sudo-password-file"]);
     let file = desk.folder.join("sudo");
     fs::write(&file, "not it\n").unwrap();
     let said = desk
@@ -144,7 +144,7 @@ fn a_password_for_sudo_is_asked_for_by_name_and_never_shown() {
             "ops",
             &["--sudo-password-file", file.to_str().unwrap()],
         )
-        .failed(6, &["sudo refuses ops"]);
+        .with(6, &["sudo refuses ops"]);
     assert!(!said.contains("not it"), "{said}");
 }
 
@@ -159,12 +159,12 @@ fn a_login_that_cannot_become_root_or_has_no_shell_is_refused_before_anything_is
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let password = ["--sudo-password-file", file.to_str().unwrap()];
     desk.add_as(&host, "guest", &password)
-        .failed(6, &["sudo refuses guest", "not in the sudoers file"]);
+        .with(6, &["sudo refuses guest", "not in the sudoers file"]);
     desk.add_as(&host, "nobodyhome", &[])
-        .failed(6, &["no shell", "not available"]);
+        .with(6, &["no shell", "not available"]);
     host.sh("mv /usr/bin/sudo /usr/bin/sudo.away").unwrap();
     desk.add_as(&host, "guest", &[])
-        .failed(6, &["not root", "no sudo"]);
+        .with(6, &["not root", "no sudo"]);
     assert_eq!(
         host.sh("ls /etc/longshore /usr/local/bin 2>/dev/null || true")
             .unwrap()

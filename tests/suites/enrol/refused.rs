@@ -21,28 +21,27 @@ fn a_server_that_cannot_be_a_host_is_told_why_and_left_as_it_was() {
         "uname",
         "case $1 in -m) echo riscv64 ;; *) echo Linux ;; esac",
     );
-    desk.add(&host, &[]).failed(1, &["riscv64", "amd64"]);
+    desk.add(&host, &[]).with(1, &["riscv64", "amd64"]);
     pretend(
         &host,
         "uname",
         "case $1 in -m) echo aarch64 ;; *) echo Linux ;; esac",
     );
-    desk.add(&host, &[]).failed(1, &["arm64", "agents"]);
+    desk.add(&host, &[]).with(1, &["arm64", "agents"]);
     pretend(
         &host,
         "uname",
         "case $1 in -m) echo x86_64 ;; *) echo Linux ;; esac",
     );
     pretend(&host, "date", "echo 1700000000");
-    desk.add(&host, &[]).failed(1, &["clocks", "timedatectl"]);
+    desk.add(&host, &[]).with(1, &["clocks", "timedatectl"]);
     host.sh("rm /usr/local/sbin/uname /usr/local/sbin/date; mount -t tmpfs -o size=8m tmpfs /usr/local/lib").unwrap();
     pretend(&host, "df", "echo; echo 'x 1 1 4096 1% /'");
-    desk.add(&host, &[])
-        .failed(1, &["/usr/local", "4 MiB free"]);
+    desk.add(&host, &[]).with(1, &["/usr/local", "4 MiB free"]);
     host.sh("rm /usr/local/sbin/df").unwrap();
     // The disk is full all the same, and is found so on the way.
     desk.add(&host, &[])
-        .failed(1, &["sending agent", "No space left"]);
+        .with(1, &["sending agent", "No space left"]);
     host.sh("umount /usr/local/lib").unwrap();
     assert_eq!(traces(&host), before);
     assert!(!desk.fleet_file().contains("[hosts.odd]"));
@@ -58,14 +57,14 @@ fn a_strange_host_key_and_a_host_of_other_settings_are_refused() {
         words.extend(more);
         desk.run(&words, &[])
     };
-    add(&[]).failed(6, &["--host-key"]);
+    add(&[]).with(6, &["--host-key"]);
     let other = format!("SHA256:{}", "A".repeat(43));
-    add(&["--host-key", &other]).failed(6, &["refused", &other]);
-    add(&["--stack", "nothing"]).failed(64, &["there is no stack nothing"]);
+    add(&["--host-key", &other]).with(6, &["refused", &other]);
+    add(&["--stack", "nothing"]).with(64, &["there is no stack nothing"]);
     desk.add(&host, &["--dry-run"]).done();
     let file = desk.fleet_file() + "\n[hosts.strange]\naddress = \"10.9.9.9:7433\"\n";
     std::fs::write(desk.folder.join("fleet.toml"), file).unwrap();
     let address = format!("{}:7433", host.ip());
     desk.add(&host, &["--address", &address])
-        .failed(65, &["another address"]);
+        .with(65, &["another address"]);
 }

@@ -16,7 +16,7 @@ fn a_host_that_slept_past_its_certificate_is_brought_back_with_nothing_lost() {
         .unwrap();
     expire(&desk.folder, &world.home(), &host);
     host.sh("systemctl restart longshore-agent").unwrap();
-    desk.run(&["status"], &[]).failed(6, &["asleep", "expired"]);
+    desk.run(&["status"], &[]).with(6, &["asleep", "expired"]);
 
     let said = desk
         .run(&["host", "add", "asleep", "--dry-run"], &[])
@@ -56,7 +56,7 @@ fn a_host_that_missed_new_authorities_is_brought_back_with_nothing_lost() {
     rotate(&["--switch"]);
     rotate(&["--finish"]);
     away.sh("systemctl start longshore-agent").unwrap();
-    desk.run(&["status", "away"], &[]).failed(6, &["away"]);
+    desk.run(&["status", "away"], &[]).with(6, &["away"]);
 
     let said = desk.run(&["host", "add", "away", "--dry-run"], &[]).done();
     assert!(said.contains("its authorities were replaced"), "{said}");
@@ -81,7 +81,7 @@ fn a_unit_file_of_another_version_is_told_of_and_brought_up_to_date_by_the_named
         unit,
         "controller host add older",
     ];
-    desk.run(&["doctor", "older"], &[]).failed(1, &mend);
+    desk.run(&["doctor", "older"], &[]).with(1, &mend);
 
     let said = desk.run(&["host", "add", "older"], &[]).done();
     for done in [
@@ -107,7 +107,7 @@ fn a_host_of_another_name_or_fleet_is_not_taken_over() {
     words[2] = "other".to_owned();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     desk.run(&words, &[])
-        .failed(1, &["longshore://opq/host/taken"]);
+        .with(1, &["longshore://opq/host/taken"]);
 }
 
 /// Gives the host a certificate that ended a month ago, for the key that it has.

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::fleet::{Agent, Ended, Fleet};
+use tests::command::Ended;
+
+use crate::fleet::{Agent, Fleet};
 
 const HOUR: i64 = 60 * 60;
 const YEAR: i64 = 365 * 24 * HOUR;

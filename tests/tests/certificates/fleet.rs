@@ -20,7 +20,7 @@ use controller::pki::{Authorities, FleetCa, Request};
 use controller::tls::{self, HostClient};
 use proto::fault::Fault;
 use tempfile::TempDir;
-use tests::command::{kill_at, program};
+use tests::command::{Ended, kill_at, program};
 use tests::lab::until;
 use tests::loopback::Loopback;
 
@@ -30,29 +30,6 @@ pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// One fleet; its admin is ana.
 pub(crate) struct Fleet {
     pub(crate) folder: TempDir,
-}
-
-/// How a run of the controller ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) said: String,
-}
-
-impl Ended {
-    /// What it said, when it ended with `code` and said every one of `words`.
-    #[track_caller]
-    pub(crate) fn with(self, code: i32, words: &[&str]) -> String {
-        assert_eq!(self.code, code, "{}", self.said);
-        for word in words {
-            assert!(
-                self.said.contains(word),
-                "{word:?} is not in:\n{}",
-                self.said
-            );
-        }
-        self.said
-    }
 }
 
 fn secret_file(path: &Path, text: &str) {
@@ -112,12 +89,7 @@ impl Fleet {
         env: &[(&str, &str)],
     ) -> Ended {
         let mut command = self.command(folder, who, words);
-        let output = command.envs(env.iter().copied()).output().unwrap();
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Ended {
-            code: output.status.code().unwrap(),
-            said: format!("{}\n{}", text(&output.stdout), text(&output.stderr)),
-        }
+        command.envs(env.iter().copied()).output().unwrap().into()
     }
 
     fn command(&self, folder: &Path, who: &str, words: &[&str]) -> Command {

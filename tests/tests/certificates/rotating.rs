@@ -147,9 +147,9 @@ fn who_still_has_an_old_certificate_at_the_end_is_let_out_until_they_pull() {
     let refused = fleet.run(&bo, "bo", &["status"], &[]);
     assert_ne!(refused.code, 0);
     assert!(
-        refused.said.contains("the newest ca.pem"),
+        refused.said().contains("the newest ca.pem"),
         "{}",
-        refused.said
+        refused.said()
     );
     pull(&fleet, &bo);
     fleet.run(&bo, "bo", &["status"], &[]).with(0, &[]);
@@ -166,7 +166,7 @@ fn a_rotation_cut_off_at_any_moment_is_completed_by_the_next_run() {
             fleet.ana(&["status"]),
             fleet.run(&bo, "bo", &["status"], &[]),
         ] {
-            assert_eq!(ended.code, 0, "after {moment:?}: {}", ended.said);
+            assert_eq!(ended.code, 0, "after {moment:?}: {}", ended.said());
         }
     };
     let narrow = |words: &[&'static str]| [words, &["--parallel", "1"]].concat();
@@ -307,7 +307,7 @@ async fn a_host_that_is_away_holds_the_rotation_up_or_is_left_behind_and_comes_b
 
     loa.start();
     let lost = fleet.ana(&["status", "loa"]);
-    assert_ne!(lost.code, 0, "{}", lost.said);
+    assert_ne!(lost.code, 0, "{}", lost.said());
     fleet.approve_again(&mut loa);
     assert_eq!(standing(&fleet, &loa).await, holds(&[2], 2));
     fleet.run(&bo, "bo", &["status"], &[]).with(0, &[]);
