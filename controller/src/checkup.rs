@@ -9,9 +9,8 @@ use x509_parser::parse_x509_certificate;
 use crate::clock;
 use crate::fleet::Fleet;
 use crate::home::Home;
-use crate::identity::{OperatorIdentity, current_operator, read_ca};
+use crate::identity::{OperatorIdentity, current_operator, read_ca, read_list};
 use crate::pki::{AuthorityKind, FleetCa, Succession};
-use crate::upkeep::read_list;
 
 /// Warned of from so long before.
 const SOON: Duration = Duration::days(30);

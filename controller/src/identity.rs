@@ -51,6 +51,14 @@ pub enum IdentityError {
     /// Without it nobody knows any more who was revoked.
     #[error("{} is missing: it says which operators are revoked", .0.display())]
     NoList(PathBuf),
+    /// `ca.pem` or the list of revoked operators is not what was written there.
+    #[error("{why}")]
+    FromGit {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: PkiError,
+    },
     /// No operator of that name, and no such serial number.
     #[error("nobody was approved here as {0:?}, and there is no such serial number")]
     NobodySuch(String),
@@ -96,10 +104,8 @@ impl From<IdentityError> for Fault {
                 .hint("run this where `controller init` was run, or copy its authorities.pem here"),
             IdentityError::NoOperator(_) => fault(FaultKind::Denied)
                 .hint("controller operator request NAME, then have an admin approve it"),
-            IdentityError::NoList(path) => fault(FaultKind::Refused).hint(format!(
-                "bring it back from git: git checkout -- {}",
-                path.display()
-            )),
+            IdentityError::NoList(path) => fault(FaultKind::Refused).hint(from_git(&path)),
+            IdentityError::FromGit { path, why } => Self::from(why).hint(from_git(&path)),
             IdentityError::NobodySuch(_) => {
                 fault(FaultKind::UnknownName).hint("controller operator list shows both")
             }
@@ -118,6 +124,10 @@ impl From<IdentityError> for Fault {
             IdentityError::FleetFile(error) => error.into(),
         }
     }
+}
+
+fn from_git(path: &Path) -> String {
+    format!("bring it back from git: git checkout -- {}", path.display())
 }
 
 /// What `init` needs to know.
@@ -271,7 +281,26 @@ fn grant(issued: &Issued, public: &FleetCa, list: &RevocationList, host: &HostNa
 /// # Errors
 /// When it is missing or not what `init` wrote.
 pub fn read_ca(path: &Path) -> Result<FleetCa, IdentityError> {
-    Ok(FleetCa::from_pem(&private::read(path)?)?)
+    FleetCa::from_pem(&private::read(path)?).map_err(not_as_written(path))
+}
+
+/// Reads the list of revoked operators; `None` where there is none.
+///
+/// # Errors
+/// When it cannot be read, or is not signed by these authorities.
+pub fn read_list(path: &Path, ca: &FleetCa) -> Result<Option<RevocationList>, IdentityError> {
+    match private::read(path) {
+        Err(error) if error.is_missing() => Ok(None),
+        text => {
+            let list = RevocationList::from_pem(&text?, ca);
+            list.map(Some).map_err(not_as_written(path))
+        }
+    }
+}
+
+fn not_as_written(path: &Path) -> impl FnOnce(PkiError) -> IdentityError {
+    let path = path.to_owned();
+    |why| IdentityError::FromGit { path, why }
 }
 
 /// Opens the authorities that `ca.pem` names.

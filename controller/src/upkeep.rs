@@ -3,7 +3,6 @@
 //! in one line.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -19,11 +18,10 @@ use crate::checkup;
 use crate::clock;
 use crate::fleet::Fleet;
 use crate::home::Home;
-use crate::identity::{IdentityError, OperatorIdentity, Signer, is_old};
+use crate::identity::{OperatorIdentity, Signer, is_old, read_list};
 use crate::link::{Link, Upkeep};
 use crate::passphrase::Sources;
 use crate::pki::{FleetCa, RevocationList, Standing};
-use crate::private;
 use crate::terminal::{Line, Terminal, Tone};
 
 /// Warned of from so long before.
@@ -305,14 +303,6 @@ impl Upkeep for Keeper {
             return std::future::ready(()).boxed();
         }
         self.look(link).boxed()
-    }
-}
-
-/// The list in the fleet's folder; `None` where there is none.
-pub(crate) fn read_list(crl: &Path, ca: &FleetCa) -> Result<Option<RevocationList>, IdentityError> {
-    match private::read(crl) {
-        Err(error) if error.is_missing() => Ok(None),
-        text => Ok(Some(RevocationList::from_pem(&text?, ca)?)),
     }
 }
 

@@ -294,7 +294,8 @@ impl Turn<'_> {
                 terminal.say(match standing(&link, &ca) {
                     Some(standing) => format!("{host} {}", described(&standing, &ca)),
                     None => format!(
-                        "{host} does not say, or believes others: controller host add {host}"
+                        "{host} believes others than this ca.pem says; if that is the newest from git: \
+                         controller host add {host}"
                     ),
                 });
                 Ok(())

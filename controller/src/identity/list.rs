@@ -8,11 +8,9 @@ use proto::role::Role;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
-use super::{IdentityError, current_operator, issued, read_ca};
+use super::{IdentityError, current_operator, issued, read_ca, read_list};
 use crate::clock;
 use crate::home::Home;
-use crate::pki::RevocationList;
-use crate::private;
 
 /// What listing operators needs to know.
 #[derive(Debug)]
@@ -50,7 +48,8 @@ pub struct OperatorEntry {
 /// When nothing was signed here, or the list of revoked ones cannot be used.
 pub fn operator_list(params: &OperatorListParams<'_>) -> Result<Vec<OperatorEntry>, IdentityError> {
     let ca = read_ca(params.ca)?;
-    let list = RevocationList::from_pem(&private::read(params.crl)?, &ca)?;
+    let list = read_list(params.crl, &ca)?;
+    let list = list.ok_or_else(|| IdentityError::NoList(params.crl.to_owned()))?;
     let entries = issued::read(&params.home.fleet(ca.id()))?;
     let oldest = ca.generations().into_iter().min();
     let believed = |entry: &issued::Entry| Some(entry.generation) >= oldest;

@@ -39,7 +39,8 @@ impl Rotation {
     /// Opens the bundle, be it a step ahead of `ca.pem` or not.
     ///
     /// # Errors
-    /// When it is not on this machine, behind `ca.pem`, or the passphrase is wrong.
+    /// When it is not on this machine, behind `ca.pem`, the passphrase is wrong, or the list of revoked operators
+    /// cannot be read.
     pub fn open(
         home: &Home,
         ca: &Path,
@@ -47,14 +48,17 @@ impl Rotation {
         passphrase: &Sources,
     ) -> Result<Self, IdentityError> {
         let (authorities, folder, passphrase) = open(home, &read_ca(ca)?, passphrase)?;
+        let signer = Signer {
+            authorities,
+            folder,
+            crl: crl.to_owned(),
+        };
+        // Each step signs it anew, after the bundle has changed.
+        signer.list()?;
         Ok(Self {
             ca: ca.to_owned(),
             passphrase,
-            signer: Arc::new(Signer {
-                authorities,
-                folder,
-                crl: crl.to_owned(),
-            }),
+            signer: Arc::new(signer),
         })
     }
 
@@ -93,10 +97,10 @@ impl Rotation {
     /// # Errors
     /// When a file cannot be written.
     pub fn settle(&mut self) -> Result<(), IdentityError> {
-        self.take(self.signer.authorities.alone()?);
+        let known = self.take(self.signer.authorities.alone()?);
         // The bundle comes last: it may be ahead of ca.pem, and must never lack a key for it.
         self.publish()?;
-        self.store()
+        if known { Ok(()) } else { self.store() }
     }
 
     /// Signs a certificate of the new authorities for each operator who has a good one of the old: for the same key,
@@ -163,17 +167,21 @@ impl Rotation {
 
     /// Takes them into use, and into the bundle unless they are there.
     fn keep(&mut self, authorities: Authorities) -> Result<(), IdentityError> {
-        let known = authorities.public() == self.signer.public();
-        self.take(authorities);
-        if known { Ok(()) } else { self.store() }
+        if self.take(authorities) {
+            return Ok(());
+        }
+        self.store()
     }
 
-    fn take(&mut self, authorities: Authorities) {
+    /// Takes them into use; answers whether the bundle has them already.
+    fn take(&mut self, authorities: Authorities) -> bool {
+        let known = authorities.public() == self.signer.public();
         self.signer = Arc::new(Signer {
             authorities,
             folder: self.signer.folder.clone(),
             crl: self.signer.crl.clone(),
         });
+        known
     }
 
     /// Has `ca.pem` and the list of revoked operators say what the authorities say.

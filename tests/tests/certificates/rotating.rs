@@ -1,6 +1,7 @@
 //! The authorities are replaced while agents and operators work, and whatever is cut off is completed.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -259,6 +260,69 @@ fn new_authorities_can_be_given_up_before_they_sign() {
     fleet
         .admin(&["ca", "rotate", "--abort", "--yes"])
         .with(1, &["--finish"]);
+}
+
+#[test]
+fn what_cannot_be_rotated_says_why_and_changes_nothing() {
+    let fleet = Fleet::new();
+    let _emilia = fleet.host("emilia");
+    let (ca, list) = (fleet.file("ca.pem"), fleet.file("revoked.crl"));
+    let bundle = fleet.held_by("ana").authorities();
+    let files = || [&ca, &list, &bundle].map(|path| fs::read(path).ok());
+    let wrong = fleet.path("wrong");
+    fs::write(&wrong, "not the passphrase").unwrap();
+    fs::set_permissions(&wrong, fs::Permissions::from_mode(0o600)).unwrap();
+    let claim = |words: &[&str], code: i32, said: &[&str]| {
+        let before = files();
+        fleet
+            .admin(&[&["ca", "rotate"], words].concat())
+            .with(code, said);
+        assert!(files() == before, "{words:?} has changed a file");
+    };
+    let wrong = wrong.to_str().unwrap();
+    claim(
+        &["-y", "--passphrase-file", wrong],
+        6,
+        &["the passphrase does not open"],
+    );
+    claim(
+        &["-y", "--passphrase-file", "none"],
+        1,
+        &["cannot read none"],
+    );
+    claim(
+        &["-y", "--without", "nobody"],
+        64,
+        &["`nobody`", "known are emilia"],
+    );
+    claim(
+        &["-y", "--switch", "--finish"],
+        64,
+        &["cannot be used with"],
+    );
+    claim(&[], 64, &["no terminal to ask on", "--yes"]);
+    claim(&["-y", "--switch"], 1, &["no new authorities were made"]);
+    for step in ["--finish", "--abort"] {
+        claim(&["-y", step], 0, &["not being replaced"]);
+    }
+    for (path, what) in [(&ca, "ca.pem"), (&list, "the list of revoked operators")] {
+        let good = fs::read(path).unwrap();
+        for cut in [0, 1, good.len() / 2, good.len() - 30] {
+            fs::write(path, &good[..cut]).unwrap();
+            claim(&["-y"], 64, &[what, "cannot be read", "git checkout -- "]);
+        }
+        fs::write(path, &good).unwrap();
+    }
+    fs::write(
+        &ca,
+        fs::read_to_string(Fleet::new().file("ca.pem")).unwrap(),
+    )
+    .unwrap();
+    claim(
+        &["-y"],
+        6,
+        &["authorities of this fleet are not kept on this machine"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
