@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Lab ── run::Run ......... own folder, own /24 and bridge, and a watchdog that clears up
-//!  ├── Host ............... unshare(net, mount, pid, uts, ipc) over base::ensure(), sshd, containerd, dockerd
+//!  ├── Host ............... unshare(net, mount, pid, uts, ipc) over a base::System, sshd, containerd, dockerd
 //!  │    ├── exec, spawn ... nsenter into it
 //!  │    └── power_off, power_on, start_docker, stop_docker, link_down, link_up
 //!  ├── Registry ........... Debian's docker-registry on the bridge address
@@ -33,6 +33,7 @@ mod wait;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use base::System;
 pub use command::{Cmd, Finished};
 pub use error::{LabError, Result};
 pub use faulty::{Fault, FaultyRegistry};
@@ -72,7 +73,7 @@ impl Lab {
     /// When the machine cannot have a lab, or making one fails.
     pub fn start() -> Result<Self> {
         Self::available()?;
-        base::ensure()?;
+        System::Debian13.ensure()?;
         Ok(Self {
             run: Arc::new(Run::start()?),
         })
@@ -120,7 +121,16 @@ impl Lab {
     /// # Errors
     /// When it does not come up; the message ends with the host's own log.
     pub fn host(&self, name: &str) -> Result<Host> {
-        Host::start(Arc::clone(&self.run), name)
+        Host::start(Arc::clone(&self.run), System::Debian13, name)
+    }
+
+    /// The same with another system, which is made once if it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made, or does not come up.
+    pub fn host_with(&self, system: System, name: &str) -> Result<Host> {
+        system.ensure()?;
+        Host::start(Arc::clone(&self.run), system, name)
     }
 
     /// Starts several hosts at the same time, in the order of their names.

@@ -1,71 +1,107 @@
-//! The Debian 13 tree that every host is laid over, made once per machine.
+//! The trees that hosts are laid over: distributions, each made once per machine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::command::{Cmd, tool};
 use super::error::{During, LabError, Result};
 use super::run::{cache, lock};
 
-/// Counted up when what follows changes, so that an old tree is not taken for the new one.
-const NAME: &str = "trixie-1";
-
-/// The engine and Compose as Debian 13 has them, what a server has, and a shell for images.
-const PACKAGES: &str = "ca-certificates,iproute2,iptables,openssh-server,docker.io,docker-cli,docker-compose,\
-procps,curl,rsync,sudo,busybox-static";
+const MAKE: &str = include_str!("base.sh");
 
 /// A slow mirror is not a hang.
 const DEADLINE: Duration = Duration::from_secs(900);
 
-/// Where the tree is, whether or not it has been made.
-pub(crate) fn folder() -> PathBuf {
-    cache().join(NAME)
+const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu";
+
+/// What a host is delivered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// With the engine and Compose of its packages, and a shell for images.
+    Debian13,
+    /// Without Docker; its packages have an engine, 20.10, and no Compose that will do.
+    Debian12,
+    /// Without Docker; its packages have both.
+    Ubuntu2404,
 }
 
-/// Makes the tree if it is missing; whoever comes while it is made waits.
-pub(crate) fn ensure() -> Result<()> {
-    if folder().exists() {
-        return Ok(());
+impl System {
+    /// Counted up when what follows changes, so that an old tree is not taken for the new one.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debian13 => "trixie-1",
+            Self::Debian12 => "bookworm-1",
+            Self::Ubuntu2404 => "noble-1",
+        }
     }
-    fs::create_dir_all(cache()).during(|| format!("making {}", cache().display()))?;
-    let _turn = lock(&cache().join("base.lock"))?;
-    if folder().exists() {
-        return Ok(());
-    }
-    let part = cache().join(format!("{NAME}.part"));
-    // What an interrupted attempt left.
-    let _none = fs::remove_dir_all(&part);
-    make(&part)?;
-    fs::rename(&part, folder()).during(|| "keeping the base".to_owned())
-}
 
-fn make(part: &Path) -> Result<()> {
-    let include = format!("--include={PACKAGES}");
-    let tree = part.to_string_lossy().into_owned();
-    let cmd = Cmd::new([
-        "debootstrap",
-        "--variant=minbase",
-        &include,
-        "trixie",
-        &tree,
-        &archive()?,
-    ]);
-    let cmd = cmd.deadline(DEADLINE);
-    cmd.run(cmd.prepare(&[]))?.ok()?;
-    // Hosts make their own identities, and nothing is installed in them later.
-    for pattern in [
-        "etc/ssh/ssh_host_*",
-        "var/cache/apt/archives/*.deb",
-        "var/lib/apt/lists/*",
-    ] {
-        tool(["bash", "-c", &format!("rm -rf {tree}/{pattern}")])?;
+    fn suite(self) -> &'static str {
+        match self {
+            Self::Debian13 => "trixie",
+            Self::Debian12 => "bookworm",
+            Self::Ubuntu2404 => "noble",
+        }
     }
-    Ok(())
+
+    fn included(self) -> &'static str {
+        match self {
+            Self::Debian13 => {
+                "ca-certificates,iproute2,iptables,openssh-server,docker.io,docker-cli,docker-compose,\
+                 procps,curl,rsync,sudo,busybox-static"
+            }
+            Self::Debian12 | Self::Ubuntu2404 => {
+                "ca-certificates,iproute2,iptables,openssh-server,procps,sudo"
+            }
+        }
+    }
+
+    /// Packages that it can install; it knows of them and has them on its disk.
+    fn waiting(self) -> &'static str {
+        match self {
+            Self::Debian13 => "",
+            Self::Debian12 => "docker.io",
+            Self::Ubuntu2404 => "docker.io,docker-compose-v2",
+        }
+    }
+
+    fn archive(self) -> Result<String> {
+        match self {
+            Self::Debian13 | Self::Debian12 => debian(),
+            Self::Ubuntu2404 => Ok(UBUNTU.to_owned()),
+        }
+    }
+
+    /// Where the tree is, whether or not it has been made.
+    pub(crate) fn folder(self) -> PathBuf {
+        cache().join(self.name())
+    }
+
+    /// Makes the tree if it is missing; whoever comes while it is made waits.
+    pub(crate) fn ensure(self) -> Result<()> {
+        if self.folder().exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(cache()).during(|| format!("making {}", cache().display()))?;
+        let _turn = lock(&cache().join("base.lock"))?;
+        if self.folder().exists() {
+            return Ok(());
+        }
+        let part = cache().join(format!("{}.part", self.name()));
+        // What an interrupted attempt left.
+        let _none = fs::remove_dir_all(&part);
+        let tree = part.to_string_lossy().into_owned();
+        let archive = self.archive()?;
+        let words = ["bash", "-c", MAKE, "base", &tree, self.suite(), &archive];
+        let packages = [self.included(), self.waiting()];
+        let cmd = Cmd::new(words.into_iter().chain(packages)).deadline(DEADLINE);
+        cmd.run(cmd.prepare(&[]))?.ok()?;
+        fs::rename(&part, self.folder()).during(|| "keeping the base".to_owned())
+    }
 }
 
 /// The Debian archive that this machine itself uses.
-fn archive() -> Result<String> {
+fn debian() -> Result<String> {
     if let Some(found) = known_archive()? {
         return Ok(found);
     }

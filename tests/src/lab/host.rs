@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::base::System;
 use super::command::{Cmd, Finished, tool};
 use super::error::{During, LabError, Result};
 use super::namespace;
@@ -21,6 +22,7 @@ use boot::Power;
 /// A server of the lab, with its own network, processes, name, sshd, containerd and dockerd.
 pub struct Host {
     run: Arc<Run>,
+    system: System,
     name: String,
     address: Ipv4Addr,
     /// None while the power is off.
@@ -29,10 +31,11 @@ pub struct Host {
 }
 
 impl Host {
-    pub(crate) fn start(run: Arc<Run>, name: &str) -> Result<Self> {
+    pub(crate) fn start(run: Arc<Run>, system: System, name: &str) -> Result<Self> {
         let address = run.net().next_address();
         let host = Self {
             run,
+            system,
             name: name.to_owned(),
             address,
             power: Mutex::new(None),

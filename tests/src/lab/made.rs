@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::base;
+use super::base::System;
 use super::command::Cmd;
 use super::error::{During, Result};
 use super::run::{cache, lock};
@@ -18,7 +18,7 @@ pub(super) fn made(name: &str, script: &str, deadline: Duration) -> Result<PathB
     if folder.exists() {
         return Ok(folder);
     }
-    base::ensure()?;
+    System::Debian13.ensure()?;
     let _turn = lock(&cache().join(format!("{name}.lock")))?;
     if folder.exists() {
         return Ok(folder);
@@ -40,7 +40,7 @@ pub(super) fn made(name: &str, script: &str, deadline: Duration) -> Result<PathB
         "make",
     ];
     let words = words.into_iter().map(PathBuf::from);
-    let cmd = Cmd::new(words.chain([base::folder(), part.clone()])).deadline(deadline);
+    let cmd = Cmd::new(words.chain([System::Debian13.folder(), part.clone()])).deadline(deadline);
     cmd.run(cmd.prepare(&[]))?.ok()?;
     fs::rename(&part, &folder).during(|| format!("keeping {}", folder.display()))?;
     Ok(folder)

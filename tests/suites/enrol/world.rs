@@ -125,21 +125,20 @@ impl World {
     /// A server without anything of longshore, whose services are started by what plays systemd.
     pub(crate) fn server(&self, name: &str) -> Host {
         let host = self.lab.host(name).unwrap();
-        host.write_file(
-            "/usr/local/sbin/systemctl",
-            include_str!("systemctl.sh"),
-            0o755,
-        )
-        .unwrap();
-        host.write_file(
-            "/usr/local/sbin/journalctl",
-            "#!/bin/sh\ntail -n 12 /var/log/agent.log\n",
-            0o755,
-        )
-        .unwrap();
-        host.sh("mkdir -p /run/systemd/system").unwrap();
+        dressed(&host);
         host
     }
+}
+
+/// Gives a host what plays systemd, until it is started again.
+pub(crate) fn dressed(host: &Host) {
+    let systemctl = include_str!("systemctl.sh");
+    let journalctl = "#!/bin/sh\ntail -n 12 /var/log/agent.log\n";
+    for (name, text) in [("systemctl", systemctl), ("journalctl", journalctl)] {
+        let path = format!("/usr/local/sbin/{name}");
+        host.write_file(path, text, 0o755).unwrap();
+    }
+    host.sh("mkdir -p /run/systemd/system").unwrap();
 }
 
 /// One checkout of the fleet.

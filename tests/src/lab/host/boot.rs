@@ -7,7 +7,6 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use super::Host;
-use crate::lab::base;
 use crate::lab::command::kill_group;
 use crate::lab::error::{During, LabError, Result};
 
@@ -42,13 +41,17 @@ impl Power {
 }
 
 impl Host {
-    /// Boots it on the disk it had, starts the engine and waits until it answers.
+    /// Boots it on the disk it had, starts the engine, if there is one, and waits until it answers.
     ///
     /// # Errors
     /// When it does not come up; the message ends with the host's own log.
     pub fn power_on(&self) -> Result<()> {
         let power = self.boot().map_err(|error| self.with_log(error))?;
         *self.power() = Some(power);
+        // Where nobody has installed it yet there is none.
+        if self.sh("command -v dockerd").is_err() {
+            return Ok(());
+        }
         self.start_docker()
     }
 
@@ -95,7 +98,7 @@ impl Host {
                 "--kill-child",
             ])
             .args(["bash", "-c", INIT, "init"])
-            .args([base::folder(), self.folder()])
+            .args([self.system.folder(), self.folder()])
             .args([self.name(), &address, &gateway, &self.run.net().cidr()])
             .current_dir("/")
             .stdin(Stdio::piped())

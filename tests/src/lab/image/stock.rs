@@ -7,7 +7,7 @@ use flate2::Compression;
 
 use crate::lab::error::{During, Result};
 use crate::lab::layer::{Content, File, Layer};
-use crate::lab::{base, fixture::binary};
+use crate::lab::{System, fixture::binary};
 
 /// The fixture, static.
 pub(super) fn fixture() -> Result<Layer> {
@@ -26,7 +26,7 @@ pub(super) fn fixture() -> Result<Layer> {
 pub(super) fn shell() -> Result<Layer> {
     static LAYER: OnceLock<Layer> = OnceLock::new();
     once(&LAYER, || {
-        let content = Content::Bytes(read(&base::folder().join("bin/busybox"))?);
+        let content = Content::Bytes(read(&System::Debian13.folder().join("bin/busybox"))?);
         let busybox = File {
             path: "bin/busybox".to_owned(),
             mode: 0o755,
