@@ -1,11 +1,15 @@
 //! Clears up what a killed Compose leaves: a container under its passing name, made to replace another one.
 //!
-//! Compose makes `<first 12 digits of the old id>_<name>`, removes the old container, and renames the new one.
+//! Compose makes `<first 12 digits of the old id>_<name>`, removes the old container, and renames the new one. It labels
+//! that with what it replaces: 2.26 with the id of the old one, 2.40 with the end of its name.
 
 use proto::id::ProjectName;
 
 use super::{Job, Stopped};
 use crate::engine::Container;
+
+/// So many digits of the old container's id begin the passing name.
+const OLD: usize = 12;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Mend<'a> {
@@ -35,10 +39,15 @@ pub(super) async fn tidy(job: &Job, project: &ProjectName) -> Result<Vec<Contain
 }
 
 fn mend<'a>(container: &'a Container, all: &[Container]) -> Option<Mend<'a>> {
-    let old = container.replaces.as_deref()?;
-    let name = container.name.strip_prefix(old.get(..12)?)?;
-    let name = name.strip_prefix('_')?;
-    let taken = all.iter().any(|it| it.id == old || it.name == name);
+    let replaces = container.replaces.as_deref()?;
+    let (old, name) = container.name.split_once('_')?;
+    let is_id = replaces.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (by_id, by_name) = (is_id && replaces.starts_with(old), name.ends_with(replaces));
+    if old.len() != OLD || !(by_id || by_name) {
+        return None;
+    }
+    let mut others = all.iter().filter(|it| it.id != container.id);
+    let taken = others.any(|it| it.id.starts_with(old) || it.name == name);
     Some(if taken {
         Mend::Remove(&container.id)
     } else {
@@ -53,13 +62,14 @@ mod tests {
 
     const OLD: &str = "0123456789abcdef0123";
 
-    fn half() -> Container {
-        Container {
+    /// As Compose 2.26 labels it, and as 2.40 does.
+    fn halves() -> [Container; 2] {
+        [OLD, "web-1"].map(|replaces| Container {
             id: "new".to_owned(),
             name: "0123456789ab_shop-web-1".to_owned(),
-            replaces: Some(OLD.to_owned()),
+            replaces: Some(replaces.to_owned()),
             ..container("web")
-        }
+        })
     }
 
     fn old(id: &str) -> Container {
@@ -72,15 +82,20 @@ mod tests {
 
     #[test]
     fn a_half_made_container_goes_while_the_old_one_is_there() {
-        for other in [old(OLD), old("somebody else's, of the same name")] {
-            assert_eq!(mend(&half(), &[half(), other]), Some(Mend::Remove("new")));
+        for half in halves() {
+            for other in [old(OLD), old("somebody else's, of the same name")] {
+                let all = [half.clone(), other];
+                assert_eq!(mend(&half, &all), Some(Mend::Remove("new")));
+            }
         }
     }
 
     #[test]
     fn it_takes_the_name_of_one_that_is_gone() {
-        let all = [half()];
-        assert_eq!(mend(&half(), &all), Some(Mend::Rename("new", "shop-web-1")));
+        for half in halves() {
+            let all = [half.clone()];
+            assert_eq!(mend(&half, &all), Some(Mend::Rename("new", "shop-web-1")));
+        }
     }
 
     #[test]
@@ -89,11 +104,22 @@ mod tests {
             replaces: Some(OLD.to_owned()),
             ..old("new")
         };
-        let short = Container {
+        let [half, _] = halves();
+        let another = Container {
             replaces: Some("é".to_owned()),
-            ..half()
+            ..half.clone()
         };
-        for container in [replaced, short, old("x")] {
+        let unlabelled = Container {
+            replaces: None,
+            ..half
+        };
+        // Whoever calls a container so, does.
+        let named = Container {
+            name: "cafecafecafe_web".to_owned(),
+            replaces: Some("cafecafecafe_web".to_owned()),
+            ..container("web")
+        };
+        for container in [replaced, another, unlabelled, named, old("x")] {
             assert_eq!(mend(&container, std::slice::from_ref(&container)), None);
         }
     }
