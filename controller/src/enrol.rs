@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use proto::compose;
 use proto::fault::{Fault, FaultKind};
 use proto::hello::HostFacts;
 use proto::id::{FleetName, HostName};
@@ -231,9 +232,10 @@ impl Enrolment<'_> {
 
     async fn docker(&self, survey: &Survey) -> Result<(), Fault> {
         let word = |missing: bool| if missing { "missing" } else { "there" };
-        let compose = survey.compose == Part::Missing || survey.compose.is_old();
+        let compose = survey.compose == Part::Missing || survey.compose.too_old().is_some();
+        let (major, minor) = compose::OLDEST;
         let script = format!(
-            "engine={} compose={}\n{DOCKER}",
+            "engine={} compose={} oldest={major}.{minor}\n{DOCKER}",
             word(survey.engine == Part::Missing),
             word(compose)
         );
@@ -242,7 +244,7 @@ impl Enrolment<'_> {
             self.done(Step::Docker, installed(&ran.out));
             (self.tell)(Told::Warning {
                 step: Step::Docker,
-                what: format!("{} has no package of Compose 2.26 or newer", survey.name()),
+                what: format!("{} has no package of Compose {major}.{minor} or newer", survey.name()),
                 hint: "install docker-compose-plugin from Docker's own archive: https://docs.docker.com/engine/install".to_owned(),
             });
             return Ok(());

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod compose;
 pub mod convert;
 pub mod duration;
 pub mod event;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::fault::{Fault, FaultKind};
 
 /// What to do about a Compose that is missing or too old.
-const COMPOSE_WANTED: &str = "install the Compose plugin on the host, 2.26 or newer: docker-compose-plugin from Docker's packages, or docker-compose of Debian 13";
+const COMPOSE_WANTED: &str = "install the Compose plugin on the host, 2.26 or newer: docker-compose-plugin from Docker's packages, docker-compose of Debian 13, or docker-compose-v2 of Ubuntu";
 
 /// A failure of Docker or Compose.
 #[derive(Debug, Clone, thiserror::Error)]

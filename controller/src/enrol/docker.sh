@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Installs what is missing of Docker and Compose from the packages that apt knows. $engine and $compose are `missing`
-# where they are. Ends with 3 when there is no package of a Compose that will do.
+# where they are, a Compose older than $oldest too. Ends with 3 when there is no package of one that will do.
 export DEBIAN_FRONTEND=noninteractive
 candidate() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)" { print $2; exit }'; }
 
@@ -20,10 +20,12 @@ fi
 if [ "$compose" = missing ]; then
   plugin=
   for name in docker-compose-plugin docker-compose-v2 docker-compose; do
-    case $(candidate "$name" | sed 's/^[0-9]*://') in
-      '' | 0.* | 1.*) ;;
-      *) plugin=$name; break ;;
-    esac
+    found=$(candidate "$name" | sed 's/^[0-9]*://')
+    # shellcheck disable=SC2154
+    if [ -n "$found" ] && dpkg --compare-versions "$found" ge "$oldest"; then
+      plugin=$name
+      break
+    fi
   done
   if [ -n "$plugin" ]; then set -- "$@" "$plugin"; fi
 fi

@@ -158,15 +158,20 @@ fn possible(survey: &Survey, goal: &Goal<'_>) -> Result<(), Fault> {
 
 fn docker(survey: &Survey, goal: &Goal<'_>) -> Result<Option<Planned>, Fault> {
     let engine = survey.engine == Part::Missing;
-    let compose = survey.compose == Part::Missing || survey.compose.is_old();
-    let missing = match (engine, compose) {
+    let old = survey.compose.too_old();
+    let missing = match (engine, old.is_some() || survey.compose == Part::Missing) {
         (false, false) => return Ok(None),
         (true, true) => "Docker and Compose",
         (true, false) => "Docker",
         (false, true) => "Compose",
     };
     if !goal.install_docker {
-        return Ok(Some(there(Step::Docker, format!("{missing} missing"))));
+        let told = match (engine, old) {
+            (_, None) => format!("{missing} missing"),
+            (false, Some(old)) => format!("Compose {old} is too old"),
+            (true, Some(old)) => format!("Docker missing, and Compose {old} is too old"),
+        };
+        return Ok(Some(there(Step::Docker, told)));
     }
     if !survey.apt {
         let what = format!("{missing} can be installed on Debian and Ubuntu only");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proto::compose;
 use serde::Deserialize;
 
 /// The script; it runs as root and changes nothing.
@@ -73,10 +74,14 @@ impl Part {
         }
     }
 
-    /// A Compose that cannot do what is asked of it: version 1 is another program.
+    /// The version of a Compose that cannot do what is asked of it.
     #[must_use]
-    pub fn is_old(&self) -> bool {
-        matches!(self, Self::Version(version) if version.starts_with("1.") || version.starts_with("v1."))
+    pub fn too_old(&self) -> Option<&str> {
+        let Self::Version(version) = self else {
+            return None;
+        };
+        let old = compose::numbers(version).is_some_and(|found| found < compose::OLDEST);
+        old.then_some(version)
     }
 }
 

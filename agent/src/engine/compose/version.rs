@@ -1,9 +1,8 @@
 //! Which Compose this is, and whether we can drive it.
 
-use crate::engine::EngineError;
+use proto::compose::{OLDEST, numbers};
 
-/// The oldest that we drive: `config` there knows all the switches that we use.
-const OLDEST: (u32, u32) = (2, 26);
+use crate::engine::EngineError;
 
 /// What `version --short` said, without a leading `v`, when it is new enough.
 pub(super) fn usable(output: &str) -> Result<String, EngineError> {
@@ -20,13 +19,6 @@ pub(super) fn usable(output: &str) -> Result<String, EngineError> {
             output.trim().chars().take(80).collect(),
         )),
     }
-}
-
-fn numbers(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.split(['.', '-', '+']);
-    let major = parts.next()?.parse().ok()?;
-    let minor = parts.next()?.parse().ok()?;
-    Some((major, minor))
 }
 
 #[cfg(test)]

@@ -117,9 +117,15 @@ fn missing_docker_is_told_and_installed_only_when_asked_for() {
     let mut survey = host();
     survey.engine = Part::Missing;
     survey.compose = Part::Version("1.29.2".into());
-    assert!(text(&survey, false).starts_with("= docker Docker and Compose missing"));
+    let told = "= docker Docker missing, and Compose 1.29.2 is too old";
+    assert!(text(&survey, false).starts_with(told));
     assert!(text(&survey, true).starts_with("+ docker install Docker and Compose from"));
+    survey.compose = Part::Missing;
+    assert!(text(&survey, false).starts_with("= docker Docker and Compose missing"));
+    // As Ubuntu 24.04 was delivered.
+    survey.compose = Part::Version("2.24.6+ds1-0ubuntu2".into());
     survey.engine = Part::Silent;
+    assert!(text(&survey, false).starts_with("= docker Compose 2.24.6+ds1-0ubuntu2 is too old"));
     assert!(text(&survey, true).starts_with("+ docker install Compose from"));
     survey.apt = false;
     assert!(
