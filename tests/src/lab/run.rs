@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::command::tool;
 use super::error::{During, LabError, Result};
@@ -32,7 +33,10 @@ impl Run {
         let _turn = lock(&cache().join("runs.lock"))?;
         sweep(&runs)?;
         let net = Net::free()?;
-        let folder = runs.join(format!("{}-{}", net.bridge(), std::process::id()));
+        // The one before with the same number may still be going: its bridge goes before its folder.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (owner, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = runs.join(format!("{}-{owner}-{next}", net.bridge()));
         fs::create_dir(&folder).during(|| format!("making {}", folder.display()))?;
         let owner = lock(&folder.join("owner"))?;
         let watchdog = watch(&folder, Stdio::piped())?;
