@@ -121,7 +121,7 @@ impl Lab {
     /// # Errors
     /// When it does not come up; the message ends with the host's own log.
     pub fn host(&self, name: &str) -> Result<Host> {
-        Host::start(Arc::clone(&self.run), System::Debian13, name)
+        self.host_with(System::usual()?, name)
     }
 
     /// The same with another system, which is made once if it is missing.

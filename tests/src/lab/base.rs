@@ -24,15 +24,33 @@ pub enum System {
     Debian12,
     /// Without Docker; its packages have both.
     Ubuntu2404,
+    /// The same with both.
+    Ubuntu2404Docker,
 }
 
+/// Names the system that hosts have when a test does not care: `debian13` when it is not set, or `ubuntu2404`.
+const USUAL: &str = "LONGSHORE_LAB_SYSTEM";
+
 impl System {
+    /// What hosts have when a test does not care.
+    pub(crate) fn usual() -> Result<Self> {
+        let name = std::env::var_os(USUAL).unwrap_or_default();
+        match name.to_str() {
+            Some("" | "debian13") => Ok(Self::Debian13),
+            Some("ubuntu2404") => Ok(Self::Ubuntu2404Docker),
+            _ => Err(LabError::Other(format!(
+                "{USUAL}: debian13 or ubuntu2404, not {name:?}"
+            ))),
+        }
+    }
+
     /// Counted up when what follows changes, so that an old tree is not taken for the new one.
     fn name(self) -> &'static str {
         match self {
             Self::Debian13 => "trixie-1",
             Self::Debian12 => "bookworm-1",
             Self::Ubuntu2404 => "noble-1",
+            Self::Ubuntu2404Docker => "noble-docker-1",
         }
     }
 
@@ -40,7 +58,7 @@ impl System {
         match self {
             Self::Debian13 => "trixie",
             Self::Debian12 => "bookworm",
-            Self::Ubuntu2404 => "noble",
+            Self::Ubuntu2404 | Self::Ubuntu2404Docker => "noble",
         }
     }
 
@@ -50,25 +68,29 @@ impl System {
                 "ca-certificates,iproute2,iptables,openssh-server,docker.io,docker-cli,docker-compose,\
                  procps,curl,rsync,sudo,busybox-static"
             }
+            Self::Ubuntu2404Docker => {
+                "ca-certificates,iproute2,iptables,openssh-server,procps,curl,rsync,sudo,busybox-static"
+            }
             Self::Debian12 | Self::Ubuntu2404 => {
                 "ca-certificates,iproute2,iptables,openssh-server,procps,sudo"
             }
         }
     }
 
-    /// Packages that it can install; it knows of them and has them on its disk.
-    fn waiting(self) -> &'static str {
+    /// Packages that come after those, and how: `--download-only` leaves it to the server to install them.
+    fn later(self) -> &'static [&'static str] {
         match self {
-            Self::Debian13 => "",
-            Self::Debian12 => "docker.io",
-            Self::Ubuntu2404 => "docker.io,docker-compose-v2",
+            Self::Debian13 => &[],
+            Self::Debian12 => &["docker.io", "--download-only"],
+            Self::Ubuntu2404 => &["docker.io,docker-compose-v2", "--download-only"],
+            Self::Ubuntu2404Docker => &["docker.io,docker-compose-v2"],
         }
     }
 
     fn archive(self) -> Result<String> {
         match self {
             Self::Debian13 | Self::Debian12 => debian(),
-            Self::Ubuntu2404 => Ok(UBUNTU.to_owned()),
+            Self::Ubuntu2404 | Self::Ubuntu2404Docker => Ok(UBUNTU.to_owned()),
         }
     }
 
@@ -93,7 +115,7 @@ impl System {
         let tree = part.to_string_lossy().into_owned();
         let archive = self.archive()?;
         let words = ["bash", "-c", MAKE, "base", &tree, self.suite(), &archive];
-        let packages = [self.included(), self.waiting()];
+        let packages = [&[self.included()], self.later()].concat();
         let cmd = Cmd::new(words.into_iter().chain(packages)).deadline(DEADLINE);
         cmd.run(cmd.prepare(&[]))?.ok()?;
         fs::rename(&part, self.folder()).during(|| "keeping the base".to_owned())

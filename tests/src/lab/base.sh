@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# Makes the tree of a distribution: a server as somebody has set it up, and what it can install without a network.
-# usage: bash -c "$(cat base.sh)" base TREE SUITE ARCHIVE INCLUDED WAITING     the last two: packages, by commas
+# Makes the tree of a distribution: a server as somebody has set it up.
+# usage: bash -c "$(cat base.sh)" base TREE SUITE ARCHIVE INCLUDED [LATER [OPTION]]
+#   INCLUDED, LATER   packages, by commas; the later ones also from the suite's updates
+#   OPTION            --download-only: only what the server needs to install them itself, without a network
 set -euo pipefail
-tree=$1 suite=$2 archive=$3 included=$4 waiting=$5
+tree=$1 suite=$2 archive=$3 included=$4 later=${5:-} how=${6:-}
 options=(--variant=minbase "--include=$included")
 script=/usr/share/debootstrap/scripts/$suite
 case $archive in
@@ -22,7 +24,7 @@ case $archive in
 esac
 debootstrap "${options[@]}" "$suite" "$tree" "$archive" "$script"
 rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/*
-if [ -n "$waiting" ]; then
+if [ -n "$later" ]; then
   inside() { chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
   case $archive in
     *ubuntu*) printf 'deb %s %s main universe\n' "$archive" "$suite" "$archive" "$suite-updates" ;;
@@ -30,12 +32,13 @@ if [ -n "$waiting" ]; then
   esac >"$tree/etc/apt/sources.list"
   cp /etc/resolv.conf "$tree/etc/resolv.conf"
   inside apt-get -q -o Acquire::Retries=3 update
-  # shellcheck disable=SC2086 # several packages are several words
-  inside apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends --download-only ${waiting//,/ }
-  : >"$tree/etc/resolv.conf"
-  # Kept when they are installed, and nothing is started by being installed: there is no systemd.
+  # Nothing is started by being installed: there is no systemd.
   printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d"
   chmod 755 "$tree/usr/sbin/policy-rc.d"
+  # shellcheck disable=SC2086 # several packages are several words
+  inside apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends $how ${later//,/ }
+  : >"$tree/etc/resolv.conf"
+  if [ -z "$how" ]; then inside apt-get -q clean; fi
 fi
 # Hosts make their own identities.
 rm -f "$tree"/etc/ssh/ssh_host_*

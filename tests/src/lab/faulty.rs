@@ -191,7 +191,11 @@ impl Shared {
 
     fn serve(&self, client: &TcpStream) -> io::Result<()> {
         let mut reader = BufReader::new(client);
-        let head = read_head(&mut reader)?;
+        let head = read_head(&mut reader).inspect_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidData {
+                let _told = (&*client).write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+            }
+        })?;
         let line = head.rsplit_once(" HTTP/").map_or(head.as_str(), |_| {
             head.split(" HTTP/").next().unwrap_or(&head)
         });

@@ -112,7 +112,7 @@ fn read_answer(mut stream: impl BufRead, head_only: bool) -> io::Result<Answer> 
 
 /// Reads up to and with the empty line that ends a head.
 pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<String> {
-    // Engines try TLS first; they go on at once only if that is refused at once.
+    // Engines try TLS first, and HTTP only where that is answered with it.
     if !stream
         .fill_buf()?
         .first()
