@@ -208,13 +208,13 @@ impl World {
         number: u32,
         name: &str,
     ) -> Life {
-        self.made += 1;
+        let id = self.new_id();
         let by_service = || self.behaviours.get(service.name.as_str());
         let behaviour = self.behaviours.get(&service.image).or_else(by_service);
         let behaviour = behaviour.cloned().unwrap_or_default();
         let look = behaviour.look(Duration::ZERO);
         let container = Container {
-            id: format!("{:064x}", self.made),
+            id,
             name: name.to_owned(),
             service: service.name.clone(),
             number,
@@ -249,7 +249,8 @@ impl World {
     /// An id that nothing else has.
     pub(super) fn new_id(&mut self) -> String {
         self.made += 1;
-        format!("{:064x}", self.made)
+        // The first twelve digits tell them apart, as they do an engine's own.
+        format!("{:012x}{:052x}", self.made, 0)
     }
 
     /// A container for one command, beside those that Compose looks after.
@@ -296,11 +297,10 @@ impl World {
         let Some(old) = self.running.get(name) else {
             return;
         };
-        let old_id = old.container.id.clone();
-        self.made += 1;
+        let (old, old_id) = (old.clone(), old.container.id.clone());
         let half = format!("{}_{name}", old_id.get(..12).unwrap_or_default());
         let container = Container {
-            id: format!("{:064x}", self.made),
+            id: self.new_id(),
             name: half.clone(),
             replaces: Some(old_id),
             ..old.container.clone()
