@@ -37,7 +37,12 @@ impl Net {
     /// Makes the bridge.
     pub(crate) fn up(&self) -> Result<()> {
         let (bridge, address) = (self.bridge(), format!("{}/24", self.gateway()));
-        tool(["ip", "link", "add", &bridge, "type", "bridge"])?;
+        // Without one of its own it takes the lowest of its links': with each host that comes or goes the others would send
+        // to nobody, until they ask again, ten seconds and more.
+        let own = format!("02:4c:53:48:00:{:02x}", self.third);
+        tool([
+            "ip", "link", "add", &bridge, "address", &own, "type", "bridge",
+        ])?;
         tool(["ip", "addr", "add", &address, "dev", &bridge])?;
         tool(["ip", "link", "set", &bridge, "up"])?;
         Ok(())
