@@ -144,13 +144,15 @@ impl Host {
     /// # Errors
     /// When it cannot be read or written.
     pub fn install(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
-        let from = from.as_ref();
-        let what = || format!("reading {}", from.display());
-        let mode = fs::metadata(from).during(what)?.permissions().mode();
-        let bytes = fs::read(from).during(what)?;
-        // A program that runs cannot be written over, only replaced.
-        let _none = fs::remove_file(self.outside(to.as_ref())?);
-        self.write_file(to, bytes, mode)
+        let to = self.outside(to.as_ref())?;
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+        }
+        // Not by this process: what it writes is busy for as long as a child that is just being started has it too.
+        // And a program that runs cannot be written over, only replaced.
+        let words = ["cp".as_ref(), "--remove-destination".as_ref()];
+        let paths = [from.as_ref().as_os_str(), to.as_os_str()];
+        tool(words.into_iter().chain(paths)).map(drop)
     }
 
     /// The public key of its sshd, `ssh-ed25519 …`, as a known-hosts file wants it.
