@@ -12,8 +12,7 @@ use wire::agent_client::AgentClient;
 use super::heard::Heard;
 use super::{VERSION, call, fault};
 
-/// An agent waits 3 s for an engine that is frozen; a busy host takes its time beside that.
-const HELLO: Duration = Duration::from_secs(10);
+const HELLO: Duration = Duration::from_secs(5);
 
 /// Speaks it over a fresh connection.
 pub(super) async fn hello(
