@@ -36,7 +36,14 @@ impl<'w> Alone<'w> {
         );
         fs::write(&file, fs::read_to_string(&file).unwrap() + &more).unwrap();
         let alone = Self { host, case, agent };
-        alone.deploy().done();
+        let ended = alone.deploy();
+        assert_eq!(
+            ended.code,
+            0,
+            "{}\nthe agent:\n{}",
+            ended.said(),
+            alone.log()
+        );
         alone
     }
 
