@@ -39,7 +39,7 @@ impl Net {
         let (bridge, address) = (self.bridge(), format!("{}/24", self.gateway()));
         // Without one of its own it takes the lowest of its links': with each host that comes or goes the others would send
         // to nobody, until they ask again, ten seconds and more.
-        let own = format!("02:4c:53:48:00:{:02x}", self.third);
+        let own = hardware(self.gateway());
         tool([
             "ip", "link", "add", &bridge, "address", &own, "type", "bridge",
         ])?;
@@ -80,14 +80,23 @@ impl Net {
     }
 
     /// Puts a host's link into the network of the process `pid`, as its `eth0`.
-    pub(crate) fn plug(&self, link: &str, pid: u32) -> Result<()> {
-        let (bridge, pid) = (self.bridge(), pid.to_string());
+    pub(crate) fn plug(&self, address: Ipv4Addr, pid: u32) -> Result<()> {
+        let (bridge, link, pid) = (self.bridge(), self.link(address), pid.to_string());
         // What a host that was powered off leaves goes a moment after its processes.
-        let _left_over = tool(["ip", "link", "delete", link]);
-        tool([
-            "ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", &pid,
-        ])?;
-        tool(["ip", "link", "set", link, "master", &bridge, "up"])?;
+        let _left_over = tool(["ip", "link", "delete", &link]);
+        // After a power cut a host is the same card to its neighbours, as a server is.
+        let own = hardware(address);
+        let ends = [
+            "type", "veth", "peer", "name", "eth0", "address", &own, "netns", &pid,
+        ];
+        tool(["ip", "link", "add", &link].into_iter().chain(ends))?;
+        tool(["ip", "link", "set", &link, "master", &bridge, "up"])?;
         Ok(())
     }
+}
+
+/// The locally administered hardware address of whoever has this one.
+fn hardware(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("02:4c:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }

@@ -113,7 +113,7 @@ impl Host {
     fn plug_in(&self, unshare: &mut Child, lines: &Receiver<String>) -> Result<u32> {
         let pid: u32 = self.line(lines)?.parse().map_err(|_| self.broken())?;
         self.run.note_process(&self.name, pid)?;
-        self.run.net().plug(&self.link(), pid)?;
+        self.run.net().plug(self.address, pid)?;
         let stdin = unshare.stdin.as_mut().ok_or_else(|| self.broken())?;
         stdin
             .write_all(b"plugged\n")
