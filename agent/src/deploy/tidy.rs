@@ -9,7 +9,7 @@ use super::{Job, Stopped};
 use crate::engine::Container;
 
 /// So many digits of the old container's id begin the passing name.
-const OLD: usize = 12;
+const DIGITS: usize = 12;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Mend<'a> {
@@ -43,7 +43,7 @@ fn mend<'a>(container: &'a Container, all: &[Container]) -> Option<Mend<'a>> {
     let (old, name) = container.name.split_once('_')?;
     let is_id = replaces.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (by_id, by_name) = (is_id && replaces.starts_with(old), name.ends_with(replaces));
-    if old.len() != OLD || !(by_id || by_name) {
+    if old.len() != DIGITS || !(by_id || by_name) {
         return None;
     }
     let mut others = all.iter().filter(|it| it.id != container.id);
