@@ -32,7 +32,6 @@ const DOCKER: &str = include_str!("enrol/docker.sh");
 
 /// Where files wait until they are installed: beside their place, so that installing is a rename.
 const INCOMING: &str = "/usr/local/lib/longshore/incoming";
-const SENT: &str = "/usr/local/lib/longshore/incoming/agent";
 const UNIT_NAME: &str = "longshore-agent.service";
 /// What a person types where there is no systemd.
 const FOREGROUND: &str = "/usr/local/lib/longshore/launch --keep run";
@@ -232,12 +231,11 @@ impl Enrolment<'_> {
 
     async fn docker(&self, survey: &Survey) -> Result<(), Fault> {
         let word = |missing: bool| if missing { "missing" } else { "there" };
-        let compose = survey.compose == Part::Missing || survey.compose.too_old().is_some();
         let (major, minor) = compose::OLDEST;
         let script = format!(
             "engine={} compose={} oldest={major}.{minor}\n{DOCKER}",
             word(survey.engine == Part::Missing),
-            word(compose)
+            word(survey.lacks_compose())
         );
         let ran = self.server.run(&script, nothing(), PACKAGES).await?;
         if ran.code == 3 {
@@ -264,16 +262,16 @@ impl Enrolment<'_> {
                 .await?;
         }
         let sha256 = binary.sha256.to_string();
-        let there = survey.agent.as_deref() == Some(sha256.as_str());
+        let there = survey.has_agent(&sha256);
         let agent = if there {
-            "/usr/local/bin/agent"
+            "/usr/local/bin/agent".to_owned()
         } else {
             let file = tokio::fs::File::open(&binary.path).await.map_err(|error| {
                 let what = format!("cannot read {}", binary.path.display());
                 Fault::new(FaultKind::Failed, what).because(&error)
             })?;
             self.send("agent", Box::new(file), &sha256).await?;
-            SENT
+            format!("{INCOMING}/agent")
         };
         let script = format!(
             "sh {INCOMING}/install.sh {agent} {}\ncode=$?\nrm -rf {INCOMING}\nexit $code",

@@ -281,7 +281,7 @@ fn grant(issued: &Issued, public: &FleetCa, list: &RevocationList, host: &HostNa
 /// # Errors
 /// When it is missing or not what `init` wrote.
 pub fn read_ca(path: &Path) -> Result<FleetCa, IdentityError> {
-    FleetCa::from_pem(&private::read(path)?).map_err(not_as_written(path))
+    FleetCa::from_pem(&private::read(path)?).map_err(|why| not_as_written(path, why.into()))
 }
 
 /// Reads the list of revoked operators; `None` where there is none.
@@ -289,18 +289,23 @@ pub fn read_ca(path: &Path) -> Result<FleetCa, IdentityError> {
 /// # Errors
 /// When it cannot be read, or is not signed by these authorities.
 pub fn read_list(path: &Path, ca: &FleetCa) -> Result<Option<RevocationList>, IdentityError> {
+    list_at(path, ca).map_err(|error| not_as_written(path, error))
+}
+
+/// The same wherever it is kept.
+fn list_at(path: &Path, ca: &FleetCa) -> Result<Option<RevocationList>, IdentityError> {
     match private::read(path) {
         Err(error) if error.is_missing() => Ok(None),
-        text => {
-            let list = RevocationList::from_pem(&text?, ca);
-            list.map(Some).map_err(not_as_written(path))
-        }
+        text => Ok(Some(RevocationList::from_pem(&text?, ca)?)),
     }
 }
 
-fn not_as_written(path: &Path) -> impl FnOnce(PkiError) -> IdentityError {
+fn not_as_written(path: &Path, error: IdentityError) -> IdentityError {
     let path = path.to_owned();
-    |why| IdentityError::FromGit { path, why }
+    match error {
+        IdentityError::Pki(why) => IdentityError::FromGit { path, why },
+        error => error,
+    }
 }
 
 /// Opens the authorities that `ca.pem` names.

@@ -143,7 +143,7 @@ fn possible(survey: &Survey, goal: &Goal<'_>) -> Result<(), Fault> {
     }
     let room = goal.size.saturating_mul(2).saturating_add(HEADROOM);
     match survey.free {
-        Some(free) if free < room && survey.agent.as_deref() != Some(goal.sha256) => {
+        Some(free) if free < room && !survey.has_agent(goal.sha256) => {
             let what = format!(
                 "/usr/local of {} has {} MiB free, and the agent needs {}",
                 goal.host,
@@ -159,7 +159,7 @@ fn possible(survey: &Survey, goal: &Goal<'_>) -> Result<(), Fault> {
 fn docker(survey: &Survey, goal: &Goal<'_>) -> Result<Option<Planned>, Fault> {
     let engine = survey.engine == Part::Missing;
     let old = survey.compose.too_old();
-    let missing = match (engine, old.is_some() || survey.compose == Part::Missing) {
+    let missing = match (engine, survey.lacks_compose()) {
         (false, false) => return Ok(None),
         (true, true) => "Docker and Compose",
         (true, false) => "Docker",
@@ -185,10 +185,10 @@ fn docker(survey: &Survey, goal: &Goal<'_>) -> Result<Option<Planned>, Fault> {
 
 fn agent(survey: &Survey, goal: &Goal<'_>) -> Planned {
     let version = goal.version;
-    if survey.has(goal.sha256, goal.starter) {
-        return there(Step::Agent, format!("{version} is installed"));
-    }
-    if survey.agent.as_deref() == Some(goal.sha256) {
+    if survey.has_agent(goal.sha256) {
+        if survey.has_starter(goal.starter) {
+            return there(Step::Agent, format!("{version} is installed"));
+        }
         let what = format!("send the unit file and the launcher of {version}");
         return needed(Step::Agent, what);
     }

@@ -149,11 +149,20 @@ impl Survey {
         }
     }
 
-    /// Whether that agent is installed, and started by what starts it here.
-    pub(super) fn has(&self, agent: &str, starter: &Starter) -> bool {
+    /// Whether the agent with this SHA-256 is installed.
+    pub(super) fn has_agent(&self, sha256: &str) -> bool {
+        self.agent.as_deref() == Some(sha256)
+    }
+
+    /// Whether an agent is started there by this.
+    pub(super) fn has_starter(&self, ours: &Starter) -> bool {
         let Starter { launch, unit } = &self.starter;
-        let unit = unit == &starter.unit || unit.is_none() && !self.systemd;
-        self.agent.as_deref() == Some(agent) && launch == &starter.launch && unit
+        launch == &ours.launch && (unit == &ours.unit || unit.is_none() && !self.systemd)
+    }
+
+    /// Whether there is no Compose that will do.
+    pub(super) fn lacks_compose(&self) -> bool {
+        self.compose == Part::Missing || self.compose.too_old().is_some()
     }
 
     /// How far its clock is from ours, `now` in unix seconds.

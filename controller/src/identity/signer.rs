@@ -7,7 +7,9 @@ use proto::role::Role;
 use time::{Duration, OffsetDateTime};
 
 use super::issued::record;
-use super::{HostApproveReport, IdentityError, grant, new_key, operator, read_list, unlock};
+use super::{
+    HostApproveReport, IdentityError, grant, list_at, new_key, operator, read_list, unlock,
+};
 use crate::clock;
 use crate::home::{FleetFolder, Home};
 use crate::passphrase::Sources;
@@ -192,12 +194,7 @@ impl Signer {
 
     /// The newer of the list in the fleet's folder and the one that was signed here last.
     fn newest(&self) -> Result<Newest, IdentityError> {
-        let signed_here = read_list(&self.folder.revoked(), self.public());
-        // That one is in no git.
-        let signed_here = signed_here.map_err(|error| match error {
-            IdentityError::FromGit { why, .. } => why.into(),
-            error => error,
-        })?;
+        let signed_here = list_at(&self.folder.revoked(), self.public())?;
         let (list, other) = match (read_list(&self.crl, self.public())?, signed_here) {
             (Some(one), Some(other)) if one.number >= other.number => (one, Some(other)),
             (Some(other), Some(one)) => (one, Some(other)),
