@@ -20,13 +20,9 @@ const PLUGIN: &str = "usr/libexec/docker/cli-plugins/docker-compose";
 
 #[test]
 fn a_bare_ubuntu_becomes_a_host_that_deploys() {
-    let Some(world) = world().filter(|_| full::wanted()) else {
+    let Some((host, desk, said)) = joined(System::Ubuntu2404, "noble") else {
         return;
     };
-    let host = world.lab.host_with(System::Ubuntu2404, "noble").unwrap();
-    dressed(&host);
-    let desk = world.desk();
-    let said = joined(&host, &desk);
     for word in ["Ubuntu 24.04", "docker.io docker-compose-v2", "✓ link"] {
         assert!(said.contains(word), "{word} is not in:\n{said}");
     }
@@ -35,13 +31,9 @@ fn a_bare_ubuntu_becomes_a_host_that_deploys() {
 
 #[test]
 fn a_bare_debian_12_becomes_a_host_and_says_what_its_packages_lack() {
-    let Some(world) = world().filter(|_| full::wanted()) else {
+    let Some((host, desk, said)) = joined(System::Debian12, "bookworm") else {
         return;
     };
-    let host = world.lab.host_with(System::Debian12, "bookworm").unwrap();
-    dressed(&host);
-    let desk = world.desk();
-    let said = joined(&host, &desk);
     for word in [
         "Debian GNU/Linux 12",
         "✓ docker",
@@ -51,29 +43,33 @@ fn a_bare_debian_12_becomes_a_host_and_says_what_its_packages_lack() {
     ] {
         assert!(said.contains(word), "{word} is not in:\n{said}");
     }
-    let other = world.lab.host("trixie").unwrap();
+    let other = world().unwrap().lab.host("trixie").unwrap();
     let plugin = other.root().unwrap().join(PLUGIN);
     host.install(plugin, format!("/{PLUGIN}")).unwrap();
     claim_deploys(&host, &desk);
 }
 
-/// Makes it a host with a stack called `web`, and with what it has to install for that; what was said.
-fn joined(host: &Host, desk: &Desk<'_>) -> String {
-    let name = host.name();
+/// A bare server of that system that became a host with a stack called `web`, with what it had to install for that, and
+/// what was said of it; nothing unless the long run is wanted.
+fn joined(system: System, name: &str) -> Option<(Host, Desk<'static>, String)> {
+    let world = world().filter(|_| full::wanted())?;
+    let (host, desk) = (world.lab.host_with(system, name).unwrap(), world.desk());
+    dressed(&host);
     let docker = host.sh("command -v docker dockerd");
     assert!(docker.is_err(), "{name} is not bare");
     fs::create_dir(desk.folder.join("web")).unwrap();
     fs::write(desk.folder.join("web/compose.yaml"), STACK).unwrap();
     let file = desk.fleet_file() + "\n[stacks.web]\npath = \"web\"\n";
     fs::write(desk.folder.join("fleet.toml"), file).unwrap();
-    let ended = desk.add(host, &["--stack", "web", "--install-docker"]);
+    let ended = desk.add(&host, &["--stack", "web", "--install-docker"]);
     assert_eq!(ended.code, 0, "{}", ended.said());
     // Its engine starts with the server: nothing here plays systemd for it.
     host.power_off().unwrap();
     host.power_on().unwrap();
-    dressed(host);
+    dressed(&host);
     host.sh("systemctl start longshore-agent").unwrap();
-    ended.said()
+    let said = ended.said();
+    Some((host, desk, said))
 }
 
 /// The stack comes up healthy, a second deploy finds nothing to do, and nothing is wrong with the host.
