@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::event::{EventKind, Outcome, State};
-use proto::fault::{Fault, FaultKind};
+use proto::fault::{Fault, FaultKind, FaultReason};
 use proto::id::{DeployId, OperatorName, RevisionId, StackName};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -105,7 +105,18 @@ fn interrupted() -> Stopped {
 
 /// Whether a deploy that ended like this has left a stack that may be neither revision.
 pub(crate) fn neither(fault: &Fault) -> bool {
-    point::is_unknown(fault) || back::is_stuck(fault)
+    match fault.reason {
+        Some(FaultReason::ProgressUnknown | FaultReason::NotRestored) => true,
+        None => neither_in_words(fault),
+    }
+}
+
+/// Agents up to 0.1 journaled no reason: what they wrote is still read, and must stay as they wrote it.
+fn neither_in_words(fault: &Fault) -> bool {
+    fault.what == "how far this deploy came is unknown; nothing more was touched"
+        || fault
+            .what
+            .ends_with(", and the stack could not be brought back")
 }
 
 impl Job {
@@ -352,6 +363,39 @@ impl Job {
             state: State::Failed,
             revision: current.map(|revision| revision.id),
             fault: Some(fault),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(journaled: &str) -> Fault {
+        serde_json::from_str(journaled).unwrap()
+    }
+
+    #[test]
+    fn what_is_neither_revision_is_known_by_its_reason_alone() {
+        for reason in [FaultReason::ProgressUnknown, FaultReason::NotRestored] {
+            let fault = Fault::new(FaultKind::Failed, "any words").reason(reason);
+            assert!(neither(&fault), "{fault:?}");
+            let text = serde_json::to_string(&fault).unwrap();
+            assert!(neither(&read(&text)), "{text}");
+        }
+        assert!(neither(&point::unknown(no_such("revision")).fault));
+        let text = r#"{"kind":"failed","what":"web did not start"}"#;
+        assert!(!neither(&read(text)));
+    }
+
+    #[test]
+    fn journals_without_a_reason_are_known_by_their_words() {
+        for what in [
+            "how far this deploy came is unknown; nothing more was touched",
+            "web did not start, and the stack could not be brought back",
+        ] {
+            let text = format!(r#"{{"kind":"failed","what":"{what}"}}"#);
+            assert!(neither(&read(&text)), "{text}");
         }
     }
 }

@@ -79,6 +79,7 @@ impl Redactor {
             causes: lines(fault.causes),
             output: lines(fault.output),
             hints: lines(fault.hints),
+            reason: fault.reason,
         }
     }
 }

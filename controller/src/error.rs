@@ -39,6 +39,7 @@ impl Failure {
             causes,
             output,
             hints,
+            reason: _,
         } = &self.fault;
         let mut lines = vec![
             Line::new()

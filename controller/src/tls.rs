@@ -23,7 +23,7 @@ mod error;
 mod stream;
 mod verify;
 
-pub use error::ConnectError;
+pub use error::{ConnectError, HostCertificateProblem, OperatorRefusal};
 pub use stream::{HostStream, Refusal};
 
 use verify::HostVerifier;

@@ -34,6 +34,16 @@ pub enum FaultKind {
     Internal,
 }
 
+/// What programs decide by, where the kind does not say enough. The sentences are for people alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultReason {
+    /// The records of a deploy are lost: how far it came is not known, and nothing more was touched.
+    ProgressUnknown,
+    /// A deploy failed, and the stack could not be brought back either.
+    NotRestored,
+}
+
 /// A failure on its way to a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -50,6 +60,9 @@ pub struct Fault {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// Set where something has to be decided by this failure later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<FaultReason>,
 }
 
 impl Fault {
@@ -62,6 +75,7 @@ impl Fault {
             causes: Vec::new(),
             output: Vec::new(),
             hints: Vec::new(),
+            reason: None,
         }
     }
 
@@ -84,6 +98,13 @@ impl Fault {
     #[must_use]
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
+        self
+    }
+
+    /// The same fault with what programs decide by.
+    #[must_use]
+    pub fn reason(mut self, reason: FaultReason) -> Self {
+        self.reason = Some(reason);
         self
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::event::{EventKind, Outcome, State};
-use proto::fault::{Fault, FaultKind};
+use proto::fault::{Fault, FaultKind, FaultReason};
 use proto::id::StackName;
 use tokio::time::{Instant, timeout};
 
@@ -203,17 +203,10 @@ fn ending(stopped: Stopped, base: Option<&Revision>, done: Result<(), Stopped>) 
     }
 }
 
-/// What a deploy says whose stack is neither the new revision nor the old one.
-const STUCK: &str = ", and the stack could not be brought back";
-
-/// Whether a deploy ended so.
-pub(super) fn is_stuck(fault: &Fault) -> bool {
-    fault.what.ends_with(STUCK)
-}
-
 /// Both reasons count: why the deploy failed, and why the stack could not be brought back.
 fn stuck(first: Fault, second: Fault) -> Fault {
-    let mut fault = Fault::new(FaultKind::Failed, format!("{}{STUCK}", first.what));
+    let what = format!("{}, and the stack could not be brought back", first.what);
+    let mut fault = Fault::new(FaultKind::Failed, what).reason(FaultReason::NotRestored);
     fault.causes = first.causes;
     fault.causes.push(format!("going back: {second}"));
     fault.causes.extend(second.causes);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use proto::event::Outcome;
-use proto::fault::{Fault, FaultKind};
+use proto::fault::{Fault, FaultKind, FaultReason};
 use serde::{Deserialize, Serialize};
 
 use super::Stopped;
@@ -48,17 +48,12 @@ pub(super) fn save_reason(folder: &Path, stopped: &Stopped) -> Result<(), FileEr
     record::write(&folder.join("back.json"), stopped)
 }
 
-/// What a deploy says whose records are lost.
-const UNKNOWN: &str = "how far this deploy came is unknown; nothing more was touched";
-
-/// Whether a deploy ended without knowing how far it had come.
-pub(super) fn is_unknown(fault: &Fault) -> bool {
-    fault.what == UNKNOWN
-}
-
 /// What is said when the records do not tell how far a deploy came: nothing is touched then.
 pub(super) fn unknown(cause: Fault) -> Stopped {
-    let mut fault = Fault::new(FaultKind::Failed, UNKNOWN).cause(cause.to_string());
+    let what = "how far this deploy came is unknown; nothing more was touched";
+    let mut fault = Fault::new(FaultKind::Failed, what)
+        .reason(FaultReason::ProgressUnknown)
+        .cause(cause.to_string());
     fault.causes.extend(cause.causes);
     let fault = fault.hint("what is wrong and what mends it: controller doctor");
     Stopped::new(Outcome::Interrupted, fault)

@@ -1,7 +1,7 @@
 //! What a deploy changes, in a few words for the history: names, and never values.
 
 use proto::id::RevisionId;
-use proto::plan::{Action, Plan, ServicePlan};
+use proto::plan::{Action, FieldChange, Plan, ServicePlan};
 
 use crate::deploy::Work;
 use crate::redact::Redactor;
@@ -61,8 +61,8 @@ fn of_service(plan: &ServicePlan) -> Option<String> {
         Action::Remove => "remove",
     };
     let why = plan.why();
-    let image = why.iter().find_map(|reason| image(reason));
-    Some(match image {
+    let image = plan.fields.iter().find(|field| field.name == "image");
+    Some(match image.and_then(image_change) {
         Some(image) => format!("{}: {image}", plan.service),
         None if why.is_empty() => format!("{verb} {}", plan.service),
         None => format!("{verb} {}: {}", plan.service, listed(why.into_iter())),
@@ -70,8 +70,8 @@ fn of_service(plan: &ServicePlan) -> Option<String> {
 }
 
 /// `image org/web:1 -> org/web:2` as `image 1 -> 2`: where it is from has not changed.
-fn image(reason: &str) -> Option<String> {
-    let (old, new) = reason.strip_prefix("image ")?.split_once(" -> ")?;
+fn image_change(field: &FieldChange) -> Option<String> {
+    let (old, new) = (field.before.as_deref()?, field.after.as_deref()?);
     let tag = |name: &str| {
         name.rsplit_once(':')
             .map(|(at, tag)| (at.to_owned(), tag.to_owned()))
@@ -81,7 +81,7 @@ fn image(reason: &str) -> Option<String> {
         (Some((one, old)), Some((other, new))) if one == other && old != new => {
             format!("image {old} -> {new}")
         }
-        _ => reason.to_owned(),
+        _ => format!("image {old} -> {new}"),
     })
 }
 
@@ -111,19 +111,28 @@ fn bounded(mut parts: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proto::plan::Change;
+
     use super::*;
 
     #[test]
     fn an_image_of_the_same_place_is_told_by_its_tags() {
-        for (reason, told) in [
-            ("image org/web:1 -> org/web:2", Some("image 1 -> 2")),
-            ("image h:5000/web:1 -> h:5000/web:2", Some("image 1 -> 2")),
-            ("image a:1 -> b:1", Some("image a:1 -> b:1")),
-            ("image web -> web:1", Some("image web -> web:1")),
-            ("mounted file a changed", None),
+        let image = |before: Option<&str>, after: &str| FieldChange {
+            name: "image".to_owned(),
+            change: Change::Changed,
+            before: before.map(str::to_owned),
+            after: Some(after.to_owned()),
+        };
+        for (old, new, told) in [
+            ("org/web:1", "org/web:2", "image 1 -> 2"),
+            ("h:5000/web:1", "h:5000/web:2", "image 1 -> 2"),
+            ("a:1", "b:1", "image a:1 -> b:1"),
+            ("web", "web:1", "image web -> web:1"),
         ] {
-            assert_eq!(image(reason).as_deref(), told, "{reason}");
+            let change = image(Some(old), new);
+            assert_eq!(image_change(&change).as_deref(), Some(told), "{change:?}");
         }
+        assert_eq!(image_change(&image(None, "web:1")), None);
     }
 
     #[test]

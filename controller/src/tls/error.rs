@@ -13,13 +13,53 @@ use super::verify::WrongHost;
 use crate::clock;
 use crate::tcp::TcpError;
 
-/// An operator who is limited to other hosts.
-const ELSEWHERE: &str = "the certificate is good for other hosts only";
-/// An operator whose certificate is over, or a host whose clock is wrong.
-const NOT_NOW: &str = "the certificate is not valid at this time";
-/// A stranger, or a host whose clock is far ahead.
-const UNKNOWN: &str =
-    "the host does not know this fleet's authority, or its list of revoked operators is too old";
+/// Why a host does not let an operator in, as far as its TLS alert tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OperatorRefusal {
+    /// The certificate is limited to other hosts.
+    #[error("the certificate is good for other hosts only")]
+    OtherHosts,
+    /// The certificate has expired, or the host's clock is wrong.
+    #[error("the certificate is not valid at this time")]
+    NotValidNow,
+    /// The certificate stands in the revocation list.
+    #[error("the certificate is revoked")]
+    Revoked,
+    /// A stranger, or a host whose clock is far ahead.
+    #[error(
+        "the host does not know this fleet's authority, or its list of revoked operators is too old"
+    )]
+    UnknownAuthority,
+    /// No certificate was sent.
+    #[error("it wants a certificate and got none")]
+    NoCertificate,
+    /// A certificate of another kind, or of another fleet.
+    #[error("the certificate is not an operator's of this fleet")]
+    NotAnOperator,
+}
+
+/// Why a host's certificate is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HostCertificateProblem {
+    /// Its last day is over.
+    #[error("it has expired")]
+    Expired,
+    /// Its first day is still to come.
+    #[error("it is not valid yet")]
+    NotValidYet,
+    /// Another CA signed it.
+    #[error("it was not signed by this fleet's authority")]
+    UnknownAuthority,
+    /// Its extended key usage is not `serverAuth`.
+    #[error("it is not meant for a server")]
+    NotForServers,
+    /// It names no host of a fleet.
+    #[error("it is not a host's certificate")]
+    NotAHost,
+    /// It is malformed, or its signature is wrong.
+    #[error("it cannot be verified")]
+    Unverifiable,
+}
 
 /// No connection to a host.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +127,8 @@ pub enum ConnectError {
         address: String,
         /// Who was meant.
         host: HostName,
-        /// `it has expired`.
-        why: &'static str,
+        /// What is wrong with it.
+        why: HostCertificateProblem,
     },
     /// The host does not want us.
     #[error("{host} at {address} refuses this operator: {why}")]
@@ -97,8 +137,8 @@ pub enum ConnectError {
         address: String,
         /// Who refuses.
         host: HostName,
-        /// `the certificate is revoked`.
-        why: &'static str,
+        /// What it has against the operator.
+        why: OperatorRefusal,
     },
     /// Nobody lets us in any more, so nobody is asked.
     #[error("the certificate of operator {operator} on this machine expired on {day} (UTC)")]
@@ -178,17 +218,17 @@ impl ConnectError {
 }
 
 /// What a host that sends this alert has against the operator.
-fn why(alert: AlertDescription) -> Option<&'static str> {
+fn why(alert: AlertDescription) -> Option<OperatorRefusal> {
     Some(match alert {
-        AlertDescription::CertificateExpired => NOT_NOW,
-        AlertDescription::CertificateRevoked => "the certificate is revoked",
-        AlertDescription::UnknownCA => UNKNOWN,
-        AlertDescription::CertificateRequired => "it wants a certificate and got none",
-        AlertDescription::AccessDenied => ELSEWHERE,
+        AlertDescription::CertificateExpired => OperatorRefusal::NotValidNow,
+        AlertDescription::CertificateRevoked => OperatorRefusal::Revoked,
+        AlertDescription::UnknownCA => OperatorRefusal::UnknownAuthority,
+        AlertDescription::CertificateRequired => OperatorRefusal::NoCertificate,
+        AlertDescription::AccessDenied => OperatorRefusal::OtherHosts,
         AlertDescription::UnsupportedCertificate
         | AlertDescription::BadCertificate
         | AlertDescription::CertificateUnknown
-        | AlertDescription::DecryptError => "the certificate is not an operator's of this fleet",
+        | AlertDescription::DecryptError => OperatorRefusal::NotAnOperator,
         _ => return None,
     })
 }
@@ -204,13 +244,13 @@ fn certificate(address: &str, host: &HostName, error: &CertificateError) -> Conn
                     found: found.clone(),
                 };
             }
-            "it is not a host's certificate"
+            HostCertificateProblem::NotAHost
         }
-        CertificateError::Expired => "it has expired",
-        CertificateError::NotValidYet => "it is not valid yet",
-        CertificateError::UnknownIssuer => "it was not signed by this fleet's authority",
-        CertificateError::InvalidPurpose => "it is not meant for a server",
-        _ => "it cannot be verified",
+        CertificateError::Expired => HostCertificateProblem::Expired,
+        CertificateError::NotValidYet => HostCertificateProblem::NotValidYet,
+        CertificateError::UnknownIssuer => HostCertificateProblem::UnknownAuthority,
+        CertificateError::InvalidPurpose => HostCertificateProblem::NotForServers,
+        _ => HostCertificateProblem::Unverifiable,
     };
     ConnectError::HostCertificate { address, host, why }
 }
@@ -243,15 +283,12 @@ impl From<&ConnectError> for Fault {
             }
             ConnectError::NotTheHost { .. } => fault(FaultKind::Denied)
                 .hint("check the addresses in fleet.toml; two hosts may have been swapped"),
-            ConnectError::HostCertificate { host, why, .. } => certificate_hint(fault, host, why),
-            ConnectError::OperatorRefused { why, .. } if *why == ELSEWHERE => {
-                fault(FaultKind::Denied).hint("an admin says which hosts an operator is good for: controller operator approve --host")
+            ConnectError::HostCertificate { host, why, .. } => {
+                certificate_hint(fault(FaultKind::Denied), host, *why)
             }
-            ConnectError::OperatorRefused { host, why, .. } if [NOT_NOW, UNKNOWN].contains(why) => {
-                fault(FaultKind::Denied).hint(clocks(host)).hint("else a new certificate: controller operator request NAME, approved by an admin")
+            ConnectError::OperatorRefused { host, why, .. } => {
+                operator_hint(fault(FaultKind::Denied), host, *why)
             }
-            ConnectError::OperatorRefused { .. } => fault(FaultKind::Denied)
-                .hint("a new certificate: controller operator request NAME, approved by an admin"),
             ConnectError::OperatorExpired { operator, .. } => fault(FaultKind::Denied)
                 .hint(format!(
                     "a new one: controller operator request {operator}, then have an admin approve it"
@@ -262,17 +299,37 @@ impl From<&ConnectError> for Fault {
     }
 }
 
-fn certificate_hint(fault: impl Fn(FaultKind) -> Fault, host: &HostName, why: &str) -> Fault {
-    let fault = fault(FaultKind::Denied);
-    if why == "it has expired" || why == "it is not valid yet" {
-        let hint = format!("else on the host: agent enroll --name {host}, then approve it");
-        return fault.hint(clocks(host)).hint(hint).hint(format!(
-            "or over ssh, which keeps all that is there: controller host add {host}"
-        ));
+fn operator_hint(fault: Fault, host: &HostName, why: OperatorRefusal) -> Fault {
+    match why {
+        OperatorRefusal::OtherHosts => fault.hint(
+            "an admin says which hosts an operator is good for: controller operator approve --host",
+        ),
+        OperatorRefusal::NotValidNow | OperatorRefusal::UnknownAuthority => fault
+            .hint(clocks(host))
+            .hint("else a new certificate: controller operator request NAME, approved by an admin"),
+        OperatorRefusal::Revoked
+        | OperatorRefusal::NoCertificate
+        | OperatorRefusal::NotAnOperator => {
+            fault.hint("a new certificate: controller operator request NAME, approved by an admin")
+        }
     }
-    fault
-        .hint("is this the newest ca.pem? git pull brings it where authorities were replaced")
-        .hint("else the machine at this address does not belong to the fleet of this ca.pem")
+}
+
+fn certificate_hint(fault: Fault, host: &HostName, why: HostCertificateProblem) -> Fault {
+    match why {
+        HostCertificateProblem::Expired | HostCertificateProblem::NotValidYet => {
+            let hint = format!("else on the host: agent enroll --name {host}, then approve it");
+            fault.hint(clocks(host)).hint(hint).hint(format!(
+                "or over ssh, which keeps all that is there: controller host add {host}"
+            ))
+        }
+        HostCertificateProblem::UnknownAuthority
+        | HostCertificateProblem::NotForServers
+        | HostCertificateProblem::NotAHost
+        | HostCertificateProblem::Unverifiable => fault
+            .hint("is this the newest ca.pem? git pull brings it where authorities were replaced")
+            .hint("else the machine at this address does not belong to the fleet of this ca.pem"),
+    }
 }
 
 fn clocks(host: &HostName) -> String {

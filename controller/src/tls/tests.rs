@@ -163,7 +163,10 @@ impl TimeProvider for Shifted {
 #[tokio::test]
 async fn an_expired_or_future_certificate_is_refused_and_told_apart() {
     let fleet = Fleet::new();
-    for (days, expected) in [(398, "it has expired"), (-2, "it is not valid yet")] {
+    for (days, expected) in [
+        (398, HostCertificateProblem::Expired),
+        (-2, HostCertificateProblem::NotValidYet),
+    ] {
         let (address, _server) = serve(fleet.host("emilia"), None, b"h2").await;
         let ca = fleet.authorities.public();
         let host = "emilia".parse().unwrap();

@@ -4,7 +4,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use super::{FromNumber, InvalidMessage, enum_map, wire};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, FaultReason};
 
 enum_map!("fault kind", FaultKind, wire::FaultKind, {
     InvalidStack = InvalidStack,
@@ -21,6 +21,11 @@ enum_map!("fault kind", FaultKind, wire::FaultKind, {
     Internal = Internal,
 });
 
+enum_map!("fault reason", FaultReason, wire::FaultReason, {
+    ProgressUnknown = ProgressUnknown,
+    NotRestored = NotRestored,
+});
+
 impl From<Fault> for wire::Fault {
     fn from(fault: Fault) -> Self {
         let Fault {
@@ -29,6 +34,7 @@ impl From<Fault> for wire::Fault {
             causes,
             output,
             hints,
+            reason,
         } = fault;
         Self {
             kind: wire::FaultKind::from(kind).into(),
@@ -36,6 +42,7 @@ impl From<Fault> for wire::Fault {
             causes,
             output,
             hints,
+            reason: reason.map_or(0, |reason| wire::FaultReason::from(reason).into()),
         }
     }
 }
@@ -48,6 +55,7 @@ impl From<wire::Fault> for Fault {
             causes,
             output,
             hints,
+            reason,
         } = fault;
         // A kind from a newer agent still has a sentence worth showing.
         let kind = FaultKind::from_number(kind).unwrap_or(FaultKind::Failed);
@@ -57,6 +65,8 @@ impl From<wire::Fault> for Fault {
             causes,
             output,
             hints,
+            // A reason from a newer agent decides nothing here.
+            reason: FaultReason::from_number(reason).ok(),
         }
     }
 }

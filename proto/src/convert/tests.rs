@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::{Event, EventKind, LayerPhase, Outcome, State};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, FaultReason};
 use crate::hook::{Gate, Hook, Names, Save, SavePlace, Saved, When};
 use crate::id::{BlobId, DeployId, PlanId, ServiceName};
 use crate::plan::{
@@ -340,8 +340,9 @@ fn an_unknown_action_is_refused_not_skipped() {
 
 #[test]
 fn every_kind_of_event_survives_the_wire() {
-    let fault =
-        Fault::new(FaultKind::Failed, "web did not become healthy").hint("look at its logs");
+    let fault = Fault::new(FaultKind::Failed, "web did not become healthy")
+        .reason(FaultReason::NotRestored)
+        .hint("look at its logs");
     let kinds = [
         EventKind::Received {
             deploy: DeployId::from_bytes([1; 16]),
