@@ -3,7 +3,6 @@
 //! Until its [`Point`] is on disk a deploy has changed nothing, and ends where it is. From then on it goes forward to a
 //! judged state or all the way back, through as many agents as it takes.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +31,7 @@ mod pace;
 mod point;
 mod pull;
 mod restore;
+mod room;
 mod stopped;
 mod tidy;
 mod unsteady;
@@ -129,8 +129,11 @@ impl Job {
             return self.down(stack, *volumes).await;
         }
         let resumed = point.is_some();
-        if resumed && let Some(id) = self.committed(work.stack())? {
+        if let Some(point) = &point
+            && let Some(id) = self.committed(work.stack())?
+        {
             self.clear_traces().await;
+            room::remove_leaving(self, point).await;
             return Ok(self.after(work, id).await);
         }
         if !resumed && Trace::load(&self.folder())?.is_some() {
@@ -185,14 +188,26 @@ impl Job {
         {
             adopt::adopt(self, found, &before).await?;
         }
-        let stale = match &goal {
-            Goal::Stage { .. } => Vec::new(),
-            Goal::Revision(revision) => restore::stale(self, revision, &before)?,
+        let (stale, leaving) = match &goal {
+            Goal::Stage {
+                plan,
+                remove_orphans,
+                ..
+            } => {
+                let leaving = room::leaving_with_plan(plan, *remove_orphans, &before);
+                (Vec::new(), leaving)
+            }
+            Goal::Revision(revision) => {
+                let current = self.store.current(work.stack())?;
+                let leaving = room::leaving_with_rollback(current.as_ref(), revision, &before);
+                (restore::stale(self, revision, &before)?, leaving)
+            }
         };
         let point = Point {
             images,
             before,
             stale,
+            leaving,
         };
         point.save(&self.folder())?;
         Ok((goal, point))
@@ -211,10 +226,11 @@ impl Job {
             Goal::Stage {
                 stage,
                 plan,
-                remove_orphans,
+                forced,
                 confirm_within,
+                ..
             } => {
-                apply::apply(self, stage, plan, &point.before, *remove_orphans).await?;
+                apply::apply(self, stage, plan, forced, point).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_stage(stage, plan, &point.images);
                 let judged = verify::verify(self, &target, &point.before, changed);
@@ -226,8 +242,10 @@ impl Job {
                 commit::of_stage(self, stage, plan, &point.images, &containers).await?
             }
             Goal::Revision(revision) => {
-                restore::bring(self, revision, &point.stale, &BTreeSet::new()).await?;
-                restore::remove_later(self, revision, &point.before).await?;
+                let wanted: Vec<_> = revision.resolved.services.iter().collect();
+                let project = &revision.spec.project;
+                room::make_room(self, project, &wanted, &point.leaving).await?;
+                restore::bring(self, revision, &point.stale).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_revision(revision);
                 let judged = verify::verify(self, &target, &point.before, changed);
@@ -238,6 +256,7 @@ impl Job {
         };
         self.store.commit(&revision)?;
         self.enter(State::Committed);
+        room::remove_leaving(self, point).await;
         Ok(revision.id)
     }
 

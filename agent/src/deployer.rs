@@ -19,6 +19,7 @@ use crate::audit::Audit;
 use crate::deploy::{self, Confirmation, Job, Work};
 use crate::engine::Engine;
 use crate::journal::{Journal, Watcher};
+use crate::planner::Planned;
 use crate::redact::Redactor;
 use crate::stage::Session;
 use crate::store::{Revision, Store};
@@ -48,7 +49,7 @@ use sweep::Sweeper;
 const MOST_PLANS: usize = 64;
 
 struct Prepared {
-    plan: Plan,
+    planned: Planned,
     stage: StageId,
     /// Which deploy had laid out the project directory then; another one since makes the plan stale.
     applied: Option<DeployId>,
@@ -206,8 +207,9 @@ impl Deployer {
             store: &self.store,
             engine: self.engine.as_ref(),
             stage: &stage,
+            neither: self.left_unknown(&stage.spec.stack).is_some(),
         };
-        let (plan, found) = facts.plan(scope, auths, adopt).await?;
+        let (planned, found) = facts.plan(scope, auths, adopt).await?;
         let mut inner = self.inner();
         inner
             .plans
@@ -218,9 +220,9 @@ impl Deployer {
         let mut values = stage.spec.values.clone();
         let current = self.store.current(&stage.spec.stack)?;
         values.extend(current.into_iter().flat_map(|current| current.spec.values));
-        let shown = Redactor::new(&values).plan(plan.clone());
+        let shown = Redactor::new(&values).plan(planned.plan.clone());
         inner.plans.push(Prepared {
-            plan,
+            planned,
             stage: stage.id,
             applied,
             found: found.map(Box::new),

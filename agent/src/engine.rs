@@ -200,7 +200,14 @@ pub trait Engine: Send + Sync + 'static {
         attach: Attach,
     ) -> Result<i64, EngineError>;
 
-    /// Stops (10 s of grace) and removes one container; gone already is success.
+    /// Stops one container within its own grace period (`stop_grace_period`; the engine's default is 10 s). Stopped or
+    /// gone already is success.
+    async fn stop_container(&self, id: &str) -> Result<(), EngineError>;
+
+    /// Starts one container; running already is success.
+    async fn start_container(&self, id: &str) -> Result<(), EngineError>;
+
+    /// Stops one container as [`Self::stop_container`] does and removes it; its volumes stay. Gone already is success.
     async fn remove_container(&self, id: &str) -> Result<(), EngineError>;
 
     /// Gives a container another name.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::event::ContainerState;
+use proto::event::{ContainerState, Health};
 use proto::fault::Fault;
 use proto::hook::{Hook, SavePlace};
 use proto::id::{PlanId, ServiceName};
@@ -15,7 +15,7 @@ use proto::plan::{
 use proto::stack::ShippedFile;
 
 use crate::engine::{Container, LocalImage, RemoteImage};
-use crate::resolved::{ResolvedService, Restart};
+use crate::resolved::{ResolvedService, ResolvedStack, Restart};
 use crate::store::{Revision, Stage};
 
 mod adoption;
@@ -25,6 +25,8 @@ mod files;
 mod foreign;
 mod images;
 mod outside;
+mod ripple;
+mod room;
 mod scope;
 
 pub use adoption::{Adopted, Origin, check_owner, origin};
@@ -33,7 +35,10 @@ pub use files::differing;
 pub use foreign::{Foreign, foreign, foreigners, older};
 pub use images::ImageFacts;
 pub use outside::{Surroundings, VolumeFound, ports_needed, settle};
+pub use room::{HostResource, InTheWay, in_the_way};
 pub use scope::part;
+
+use ripple::Services;
 
 /// Everything a plan is made from.
 pub struct Inputs<'a> {
@@ -59,6 +64,17 @@ pub struct Inputs<'a> {
     pub layers_here: &'a BTreeSet<String>,
     /// What is taken over, when nothing is committed yet.
     pub adopted: Option<&'a Adopted<'a>>,
+    /// Whether the last deploy left a stack that is neither its revision nor the one before.
+    pub neither: bool,
+}
+
+/// A plan, and what only the agent that carries it out has to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// What an operator sees.
+    pub plan: Plan,
+    /// Services to be recreated in whose containers Compose sees no change.
+    pub forced: BTreeSet<ServiceName>,
 }
 
 impl Inputs<'_> {
@@ -71,7 +87,7 @@ impl Inputs<'_> {
 ///
 /// # Errors
 /// When an image cannot be had for this host, or a part cannot go without the rest: nothing has been stopped yet.
-pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
+pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
     let mut warnings = inputs.stage.warnings.clone();
     let images = images::plan(inputs, &mut warnings)?;
     disk::check(inputs, &mut warnings)?;
@@ -86,31 +102,53 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Fault> {
     let changed: Vec<&RelPath> = changed.map(|file| &file.path).collect();
     warnings.extend(inputs.adopted.and_then(Adopted::warning));
     warnings.extend(foreign::warning(inputs));
-    let services = inputs
-        .stage
-        .resolved
-        .services
-        .iter()
-        .map(|service| plan_service(inputs, service, &changed, &images))
-        .collect();
-    Ok(Plan {
+    let services = plan_services(inputs, &changed, &images);
+    scope::check_joined(inputs, &services.plans)?;
+    let orphans = orphans(inputs, &services.plans);
+    let plan = Plan {
         id: inputs.id,
         stack: inputs.stage.spec.stack.clone(),
         project: inputs.stage.spec.project.clone(),
         base: inputs.base.map(|base| base.id),
         part: inputs.part.cloned(),
         expires_in: u32::try_from(PLAN_LIFE.as_secs()).unwrap_or(u32::MAX),
-        services,
+        services: services.plans,
         images,
         files,
-        orphans: orphans(inputs),
+        orphans,
         warnings,
         notes: Vec::new(),
         project_directory: inputs.stage.directory.display().to_string(),
         disk: inputs.disk.clone(),
         hooks: inputs.stage.spec.hooks.iter().map(hook).collect(),
         adoption: inputs.adopted.map(Adopted::told),
+    };
+    Ok(Planned {
+        plan,
+        forced: services.forced,
     })
+}
+
+fn plan_services<'a>(
+    inputs: &'a Inputs<'a>,
+    changed_files: &[&RelPath],
+    images: &[ImagePlan],
+) -> Services<'a> {
+    let mut forced = BTreeSet::new();
+    let all = inputs.stage.resolved.services.iter();
+    let plans = all.map(|service| {
+        let (plan, unseen) = plan_service(inputs, service, changed_files, images);
+        if unseen {
+            forced.insert(service.name.clone());
+        }
+        plan
+    });
+    let plans = plans.collect();
+    let mut services = Services::new(inputs, plans, forced);
+    services.spread();
+    services.replace_failing();
+    services.spread();
+    services
 }
 
 fn hook(hook: &Hook) -> HookPlan {
@@ -126,12 +164,13 @@ fn hook(hook: &Hook) -> HookPlan {
     }
 }
 
+/// What would happen to a service by itself, and whether Compose would see no reason for it.
 fn plan_service(
     inputs: &Inputs<'_>,
     service: &ResolvedService,
     changed_files: &[&RelPath],
     images: &[ImagePlan],
-) -> ServicePlan {
+) -> (ServicePlan, bool) {
     let containers: Vec<&Container> = of_service(inputs.containers, &service.name).collect();
     let answer = |action, reasons| ServicePlan {
         service: service.name.clone(),
@@ -142,7 +181,7 @@ fn plan_service(
         downtime: None,
     };
     if !inputs.covers(&service.name) {
-        return answer(Action::Keep, Vec::new());
+        return (answer(Action::Keep, Vec::new()), false);
     }
     if containers.is_empty() {
         let action = if service.replicas == 0 {
@@ -150,20 +189,23 @@ fn plan_service(
         } else {
             Action::Create
         };
-        return answer(action, Vec::new());
+        return (answer(action, Vec::new()), false);
     }
     let mut fields: Vec<FieldChange> = renamed_image(service, &containers).into_iter().collect();
     let mut reasons = changed_settings(inputs, service, &containers, &mut fields);
-    reasons.extend(changed_mounts(service, changed_files));
     if fields.iter().all(|field| field.name != "image") {
         reasons.extend(changed_image(inputs, service, &containers, images));
     }
+    let seen = !reasons.is_empty() || !fields.is_empty();
+    reasons.extend(changed_mounts(service, changed_files));
+    reasons.extend(failing_since_the_last_deploy(inputs, &containers));
     if !reasons.is_empty() || !fields.is_empty() {
-        return ServicePlan {
+        let plan = ServicePlan {
             fields,
             downtime: downtime(inputs, service, &containers),
             ..answer(Action::Recreate, reasons)
         };
+        return (plan, !seen);
     }
     let running = containers.len();
     if running != service.replicas as usize {
@@ -173,18 +215,31 @@ fn plan_service(
         } else {
             Action::Remove
         };
-        return answer(action, vec![reason]);
+        return (answer(action, vec![reason]), false);
     }
     let stopped = containers
         .iter()
         .filter(|c| needs_start(c, service.restart));
-    match stopped
+    let plan = match stopped
         .map(|container| format!("{} is {}", container.name, state_word(container)))
         .next()
     {
         Some(reason) => answer(Action::Start, vec![reason]),
         None => answer(Action::Keep, Vec::new()),
-    }
+    };
+    (plan, false)
+}
+
+/// What the last deploy could not bring back may have been made from files that are no longer there: all records are
+/// those of the revision, and only its health tells.
+fn failing_since_the_last_deploy(inputs: &Inputs<'_>, containers: &[&Container]) -> Option<String> {
+    let failing = containers.iter().find(|container| container.is_failing());
+    let container = failing.filter(|_| inputs.neither)?;
+    let word = state_word(container);
+    Some(format!(
+        "{} is {word}, and the last deploy could not bring the stack back",
+        container.name
+    ))
 }
 
 /// Compose replaces all replicas of a service together, so several are away as long as one. What has ended or is down
@@ -228,6 +283,8 @@ fn state_word(container: &Container) -> String {
         ContainerState::Exited => format!("stopped (exit code {})", container.exit_code),
         ContainerState::Paused => "paused".to_owned(),
         ContainerState::Created => "not started".to_owned(),
+        ContainerState::Running if container.health == Health::Unhealthy => "unhealthy".to_owned(),
+        ContainerState::Restarting => "restarting again and again".to_owned(),
         _ => "not running".to_owned(),
     }
 }
@@ -300,21 +357,37 @@ fn changed_image(
     (pull || stale).then(|| format!("{old} has new content"))
 }
 
-/// A deploy of a part leaves them out: they are nothing of its.
-fn orphans(inputs: &Inputs<'_>) -> Vec<OrphanPlan> {
-    if inputs.part.is_some() {
-        return Vec::new();
-    }
-    inputs
-        .containers
-        .iter()
-        .filter(|container| !container.one_off)
-        .filter(|container| inputs.stage.resolved.service(&container.service).is_none())
-        .map(|container| OrphanPlan {
+/// Containers of services that the stack does not have. A deploy of a part lists only those in its way: the others
+/// are nothing of its.
+fn orphans(inputs: &Inputs<'_>, plans: &[ServicePlan]) -> Vec<OrphanPlan> {
+    let starting = starting(&inputs.stage.resolved, plans);
+    let in_the_way = in_the_way(&starting, &inputs.stage.spec.project, inputs.containers);
+    let left = inputs.containers.iter().filter(|container| {
+        !container.one_off && inputs.stage.resolved.service(&container.service).is_none()
+    });
+    let orphans = left.map(|container| {
+        let needed = in_the_way.iter().find(|it| it.container.id == container.id);
+        OrphanPlan {
             container: container.name.clone(),
             service: container.service.clone(),
-        })
+            in_the_way: needed.map(InTheWay::needs).unwrap_or_default(),
+        }
+    });
+    orphans
+        .filter(|orphan| inputs.part.is_none() || !orphan.in_the_way.is_empty())
         .collect()
+}
+
+/// The services of which a plan starts containers.
+pub(crate) fn starting<'a>(
+    stack: &'a ResolvedStack,
+    plans: &[ServicePlan],
+) -> Vec<&'a ResolvedService> {
+    let starts = |service: &&ResolvedService| {
+        let plan = plans.iter().find(|plan| plan.service == service.name);
+        plan.is_some_and(|plan| !matches!(plan.action, Action::Keep | Action::Remove))
+    };
+    stack.services.iter().filter(starts).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::ServiceName;
+use proto::id::{ProjectName, ServiceName};
 use proto::path::RelPath;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,10 +14,12 @@ use crate::healthcheck::Healthcheck;
 use crate::hostkey::HostKey;
 use crate::redact::Redactor;
 
+mod links;
 mod outside;
 mod shown;
 
-pub use outside::{Outside, Published, VolumeWanted};
+pub use links::{Condition, Dependency};
+pub use outside::{NetworkAddress, Outside, Published, VolumeWanted};
 pub(crate) use outside::{address, option_mark};
 pub(crate) use shown::short;
 
@@ -69,6 +71,30 @@ pub struct ResolvedService {
     /// Ports of the host that it publishes.
     #[serde(default)]
     pub ports: BTreeSet<Published>,
+    /// How it depends on each of `depends_on`; empty in records of agents that did not note it.
+    #[serde(default)]
+    pub dependencies: BTreeMap<ServiceName, Dependency>,
+    /// Services whose network, PID or IPC namespace it joins, or whose volumes it takes with `volumes_from`.
+    #[serde(default)]
+    pub joins: BTreeSet<ServiceName>,
+    /// The name that the files give its one container; `None` where Compose makes up the names.
+    #[serde(default)]
+    pub container_name: Option<String>,
+    /// Addresses that it has to have.
+    #[serde(default)]
+    pub addresses: BTreeSet<NetworkAddress>,
+}
+
+impl ResolvedService {
+    /// What its containers are called in a project.
+    pub fn container_names(&self, project: &ProjectName) -> Vec<String> {
+        match &self.container_name {
+            Some(name) => vec![name.clone()],
+            None => (1..=self.replicas)
+                .map(|number| format!("{project}-{}-{number}", self.name))
+                .collect(),
+        }
+    }
 }
 
 /// A project as Compose understood it.
@@ -205,7 +231,11 @@ fn read_service(
         restart: restart(service),
         patience: patience(service.get("healthcheck")),
         mounts: mounts(service, config, directory),
-        depends_on: depends_on(service),
+        depends_on: links::depends_on(service),
+        dependencies: links::dependencies(service),
+        joins: links::joins(service),
+        container_name: links::text(service, "container_name").map(str::to_owned),
+        addresses: outside::addresses(service, config),
         marks: marks(service, key),
         shown: BTreeMap::new(),
         ports: outside::ports(service),
@@ -278,16 +308,6 @@ fn mounts(service: &Value, config: &Value, directory: &Path) -> BTreeSet<RelPath
                 .ok()
         })
         .collect()
-}
-
-/// Compose lists here what links, shared namespaces and `volumes_from` imply as well.
-fn depends_on(service: &Value) -> BTreeSet<ServiceName> {
-    let names: Vec<&str> = match service.get("depends_on") {
-        Some(Value::Object(names)) => names.keys().map(String::as_str).collect(),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    names.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
 /// What services share: changing it may concern any of them.

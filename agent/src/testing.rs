@@ -1,5 +1,6 @@
 //! A throwaway fleet for tests: it signs what a real one would, and what a real one never would.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::engine::Container;
+use crate::resolved::{ResolvedService, Restart};
 use crate::{clock, enroll};
 
 pub(crate) type Signer = CertifiedIssuer<'static, KeyPair>;
@@ -341,5 +343,27 @@ pub(crate) fn container(service: &str) -> Container {
         started_at_millis: 1,
         ports: Vec::new(),
         addresses: Vec::new(),
+        published: BTreeSet::new(),
+        endpoints: BTreeSet::new(),
+    }
+}
+
+/// A service that is meant to run for ever, with nothing special about it.
+pub(crate) fn service(name: &str) -> ResolvedService {
+    ResolvedService {
+        name: name.parse().unwrap(),
+        image: format!("org/{name}:1"),
+        replicas: 1,
+        restart: Restart::Always,
+        patience: std::time::Duration::from_secs(60),
+        mounts: BTreeSet::new(),
+        depends_on: BTreeSet::new(),
+        dependencies: BTreeMap::new(),
+        joins: BTreeSet::new(),
+        container_name: None,
+        addresses: BTreeSet::new(),
+        marks: BTreeMap::new(),
+        shown: BTreeMap::new(),
+        ports: BTreeSet::new(),
     }
 }

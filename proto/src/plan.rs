@@ -178,6 +178,10 @@ pub struct OrphanPlan {
     pub container: String,
     /// The service it was.
     pub service: ServiceName,
+    /// What it holds that services of the stack need, as `port 8080/tcp of proxy`. One that is in the way is removed,
+    /// whether or not orphans are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_the_way: Vec<String>,
 }
 
 /// Room for images on the host.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use proto::event::{EventKind, Outcome, State};
+use proto::event::{ContainerState, EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind, FaultReason};
 use proto::id::StackName;
 use tokio::time::{Instant, timeout};
 
 use super::unsteady::unsteady;
-use super::{Job, Point, Stopped, point, restore, verify};
+use super::{Job, Point, Stopped, point, restore, room, verify};
 use crate::engine::{Container, EngineError};
 use crate::stage::compose_project;
 use crate::store::Revision;
@@ -118,29 +118,98 @@ impl Job {
 
     async fn bring_back(&self, base: &Revision, point: &Point) -> Result<(), Stopped> {
         let changed = Instant::now();
-        let now = self.engine.containers(&base.spec.project).await?;
-        let unsteady = unsteady(&point.before, &now);
+        let project = &base.spec.project;
+        let now = self.engine.containers(project).await?;
+        self.make_room_for(base, point, &now).await?;
+        let old = self.to_replace(base, point, &now);
+        let brought = match restore::bring(self, base, &old).await {
+            Err(stopped) if stopped.outcome == Outcome::Failed && !stopped.again => {
+                // Compose starts nothing that waits for a container that is failing, as it may have been before.
+                if !self.start_what_waits(base, point).await? {
+                    return Err(stopped);
+                }
+                Err(stopped)
+            }
+            other => {
+                other?;
+                Ok(())
+            }
+        };
+        room::start_again(self, project, &point.before, Some(&base.resolved)).await?;
+        let target = verify::Target::as_it_was(base);
+        let judged = verify::verify(self, &target, &point.before, changed);
+        let containers = match (self.unless_cancelled(judged).await, brought) {
+            (Ok(containers), _) => containers,
+            (Err(_), Err(first)) => return Err(first),
+            (Err(stopped), Ok(())) => return Err(stopped),
+        };
+        self.tell_renewed(&containers, &point.before);
+        Ok(())
+    }
+
+    /// What this deploy has made for services that the revision does not have goes; what else is in its way gives way;
+    /// what had given way to this deploy has its name again.
+    async fn make_room_for(
+        &self,
+        base: &Revision,
+        point: &Point,
+        now: &[Container],
+    ) -> Result<(), Stopped> {
+        for container in made_since(&point.before, now) {
+            if base.resolved.service(&container.service).is_none() {
+                self.engine.remove_container(&container.id).await?;
+            }
+        }
+        let wanted: Vec<_> = base.resolved.services.iter().collect();
+        room::make_room(self, &base.spec.project, &wanted, &[]).await?;
+        room::give_names_back(self, &base.spec.project, &point.before).await
+    }
+
+    /// By id: what this deploy has made, what the engine has not kept up since, and what fails now and did not before.
+    fn to_replace(&self, base: &Revision, point: &Point, now: &[Container]) -> Vec<String> {
+        let unsteady = unsteady(&point.before, now);
         for container in &unsteady {
             let name = &container.name;
             self.warn(format!(
                 "the engine starts {name} again and again; it is made anew"
             ));
         }
-        let made = made_since(&point.before, &now);
-        let stale = made.iter().chain(&unsteady);
-        let stale: Vec<String> = stale.map(|container| container.id.clone()).collect();
-        let unsteady = unsteady.iter().map(|it| it.service.clone()).collect();
-        restore::bring(self, base, &stale, &unsteady).await?;
-        for container in made {
-            if base.resolved.service(&container.service).is_none() {
-                self.engine.remove_container(&container.id).await?;
+        let well = |one: &Container| {
+            let old = point.before.iter().find(|old| old.id == one.id);
+            old.is_some_and(|old| !old.is_failing())
+        };
+        let waited_for = |one: &Container| {
+            let mut services = base.resolved.services.iter();
+            services.any(|it| it.depends_on.contains(&one.service))
+        };
+        let failing = now
+            .iter()
+            .filter(|one| !one.one_off && one.is_failing() && (well(one) || waited_for(one)));
+        let all = made_since(&point.before, now).into_iter();
+        let all = all.chain(unsteady).chain(failing);
+        all.map(|container| container.id.clone()).collect()
+    }
+
+    /// Starts the containers of the revision that Compose has left down, in spite of what they depend on. Answers
+    /// whether there were any.
+    async fn start_what_waits(&self, base: &Revision, point: &Point) -> Result<bool, Stopped> {
+        let mut any = false;
+        for container in self.engine.containers(&base.spec.project).await? {
+            let was_up = |old: &Container| old.id == container.id && old.is_up();
+            let left = match container.state {
+                ContainerState::Created => true,
+                ContainerState::Exited => point.before.iter().any(was_up),
+                _ => false,
+            };
+            if !left || container.one_off || base.resolved.service(&container.service).is_none() {
+                continue;
+            }
+            any = true;
+            if let Err(error) = self.engine.start_container(&container.id).await {
+                self.warn(format!("{} could not be started: {error}", container.name));
             }
         }
-        let target = verify::Target::as_it_was(base);
-        let judged = verify::verify(self, &target, &point.before, changed);
-        let containers = self.unless_cancelled(judged).await?;
-        self.tell_renewed(&containers, &point.before);
-        Ok(())
+        Ok(any)
     }
 
     /// A first deploy has nothing to go back to: what it made goes, and volumes stay.
@@ -154,12 +223,14 @@ impl Job {
                 .with_lines(|run| self.engine.down(&project, false, run))
                 .await;
         }
-        for container in self.engine.containers(&applied.spec.project).await? {
+        let project = &applied.spec.project;
+        for container in self.engine.containers(project).await? {
             if !point.before.iter().any(|old| old.id == container.id) {
                 self.engine.remove_container(&container.id).await?;
             }
         }
-        Ok(())
+        room::give_names_back(self, project, &point.before).await?;
+        room::start_again(self, project, &point.before, None).await
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Point {
     pub before: Vec<Container>,
     /// Of those, by id, which must be made anew though Compose will see no change in them.
     pub stale: Vec<String>,
+    /// Of those, by id, which leave the stack: stopped before anything starts, removed once the new state is good.
+    #[serde(default)]
+    pub leaving: Vec<String>,
 }
 
 impl Point {

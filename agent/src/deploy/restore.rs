@@ -8,12 +8,13 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::{RevisionId, ServiceName};
 use tokio::sync::mpsc;
 
-use super::up::{Anew, up};
+use super::up::{Recreate, Services, up};
 use super::{Job, Stopped, layout, pull, tidy};
 use crate::deployer::on_disk;
 use crate::engine::{Container, EngineError, Pull};
 use crate::planner::differing;
 use crate::projectdir::ProjectDir;
+use crate::resolved::ResolvedService;
 use crate::stage::compose_project;
 use crate::store::{AsFound, ImagePin, Revision};
 
@@ -146,7 +147,8 @@ fn not_restorable(revision: RevisionId, cause: String) -> Stopped {
     .into()
 }
 
-/// Containers whose mounted files differ in the target: Compose would see no change in them.
+/// Containers that have to be replaced though Compose would leave them: their mounted files differ in the target, or
+/// they are failing, so that whoever waits for them would wait in vain.
 pub(super) fn stale(
     job: &Job,
     target: &Revision,
@@ -158,19 +160,13 @@ pub(super) fn stale(
         let service = target.resolved.service(&container.service);
         let mounts = service.iter().flat_map(|service| &service.mounts);
         let mut touched = mounts.flat_map(|at| changed.iter().map(move |file| (at, file)));
-        touched.any(|(at, file)| file.path.is_within(at))
+        touched.any(|(at, file)| file.path.is_within(at)) || container.is_failing()
     });
     Ok(stale.map(|container| container.id.clone()).collect())
 }
 
-/// Makes the host what the revision says. Of the containers that `stale` names, those that Compose leaves are made anew;
-/// before anything else, those of the services in `unsteady`.
-pub(super) async fn bring(
-    job: &Job,
-    target: &Revision,
-    stale: &[String],
-    unsteady: &BTreeSet<ServiceName>,
-) -> Result<(), Stopped> {
+/// Makes the host what the revision says. The containers that `old` names are replaced, whatever Compose thinks of them.
+pub(super) async fn bring(job: &Job, target: &Revision, old: &[String]) -> Result<(), Stopped> {
     let containers = tidy::tidy(job, &target.spec.project).await?;
     let parts = parts(job, target)?;
     let whole = parts.len() == 1;
@@ -178,42 +174,53 @@ pub(super) async fn bring(
     for part in parts {
         let there = |service: &&ServiceName| {
             let current = current.as_ref();
-            part.is_as_found(service, &containers, stale)
+            part.is_as_found(service, &containers, old)
                 || !whole
-                    && current.is_some_and(|it| part.runs(it, target, service, &containers, stale))
+                    && current.is_some_and(|it| part.runs(it, target, service, &containers, old))
         };
         let left: BTreeSet<&ServiceName> = part.services.iter().copied().filter(there).collect();
-        let services = part.services.difference(&left).copied().collect();
-        let anew = Anew {
-            ids: stale.iter().map(String::as_str).collect(),
-            first: unsteady
-                .iter()
-                .filter(|it| part.services.contains(it))
-                .collect(),
-            services,
-        };
-        apply(job, &part, whole, &anew).await?;
+        let services = part.services.difference(&left).copied().cloned().collect();
+        apply(job, &part, whole, services, old, &containers).await?;
     }
     Ok(())
 }
 
-/// Removes the services that only the current revision has: they are later than the target.
-pub(super) async fn remove_later(
-    job: &Job,
-    target: &Revision,
-    before: &[Container],
-) -> Result<(), Stopped> {
-    let Some(current) = job.store.current(&target.spec.stack)? else {
-        return Ok(());
+/// Services that have to be recreated though Compose sees no change in them: their containers are what the revision
+/// says, but for what Compose does not look at. Whoever joins a namespace of one of them, or of one that is only
+/// started again, comes along.
+fn unseen(
+    revision: &Revision,
+    services: &BTreeSet<ServiceName>,
+    old: &[String],
+    containers: &[Container],
+) -> BTreeSet<ServiceName> {
+    let own = || containers.iter().filter(|container| !container.one_off);
+    let same = |container: &&Container| {
+        let service = revision.resolved.service(&container.service);
+        let pin = service.and_then(|service| revision.images.get(&service.image));
+        let hash = revision.config_hashes.get(&container.service);
+        hash == Some(&container.config_hash) && pin.is_some_and(|it| it.id == container.image_id)
     };
-    let later = before.iter().filter(|container| {
-        let service = &container.service;
-        current.resolved.service(service).is_some() && target.resolved.service(service).is_none()
-    });
-    for container in later {
-        job.engine.remove_container(&container.id).await?;
+    let unseen = own().filter(|it| old.contains(&it.id) && same(it));
+    let mut unseen: BTreeSet<ServiceName> = unseen.map(|it| it.service.clone()).collect();
+    let down = own().filter(|it| !it.is_up());
+    let mut moved: BTreeSet<ServiceName> = down.map(|it| it.service.clone()).collect();
+    moved.extend(unseen.iter().cloned());
+    loop {
+        let mut all = revision.resolved.services.iter();
+        let joins = |service: &ResolvedService| {
+            !unseen.contains(&service.name)
+                && own().any(|it| it.service == service.name && it.is_up())
+                && service.joins.iter().any(|other| moved.contains(other))
+        };
+        let Some(next) = all.find(|service| joins(service)) else {
+            break;
+        };
+        moved.insert(next.name.clone());
+        unseen.insert(next.name.clone());
     }
-    Ok(())
+    unseen.retain(|name| services.contains(name));
+    unseen
 }
 
 /// The target itself comes last: the files that stay in the directory are its own.
@@ -241,8 +248,15 @@ fn parts<'a>(job: &Job, target: &'a Revision) -> Result<Vec<Part<'a>>, Stopped> 
     Ok(parts)
 }
 
-/// Lays out a part's files and names its images; those of its services that `anew` names are Compose's business.
-async fn apply(job: &Job, part: &Part<'_>, whole: bool, anew: &Anew<'_>) -> Result<(), Stopped> {
+/// Lays out a part's files and names its images; those of its services that `services` names are Compose's business.
+async fn apply(
+    job: &Job,
+    part: &Part<'_>,
+    whole: bool,
+    services: BTreeSet<ServiceName>,
+    old: &[String],
+    containers: &[Container],
+) -> Result<(), Stopped> {
     let revision = &part.revision;
     for (name, pin) in part.images() {
         name_image(job, name, &pin.id).await?;
@@ -253,16 +267,21 @@ async fn apply(job: &Job, part: &Part<'_>, whole: bool, anew: &Anew<'_>) -> Resu
     if let Some(found) = &revision.found {
         put_back(job, revision, found)?;
     }
-    if !whole && anew.services.is_empty() {
+    if !whole && services.is_empty() {
         return Ok(());
     }
     let project = compose_project(&revision.spec, &revision.directory);
-    let only = if whole {
-        Vec::new()
-    } else {
-        anew.services.iter().copied().cloned().collect()
+    let recreate = Recreate {
+        first: unseen(revision, &services, old, containers),
+        old: old.iter().map(String::as_str).collect(),
+        of: services.clone(),
     };
-    up(job, &project, only, anew).await
+    let services = if whole {
+        Services::all()
+    } else {
+        Services::only(services, &revision.resolved)
+    };
+    up(job, &project, &services, &recreate).await
 }
 
 /// Files that were found and are not shipped lie there still, unless something took them.

@@ -1,10 +1,11 @@
 //! What a deploy is to do, and what it goes forward to.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::{ProjectName, RevisionId, StackName, StageId};
+use proto::id::{ProjectName, RevisionId, ServiceName, StackName, StageId};
 use proto::plan::Plan;
 use proto::registry::RegistryAuth;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub enum Work {
         stage: StageId,
         /// What the operator agreed to.
         plan: Box<Plan>,
+        /// Services to be recreated in whose containers Compose sees no change.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        forced: BTreeSet<ServiceName>,
         /// Logins for the pulls; a restarted agent has none.
         #[serde(skip)]
         auths: Vec<RegistryAuth>,
@@ -88,6 +92,7 @@ pub(super) enum Goal {
     Stage {
         stage: Box<Stage>,
         plan: Box<Plan>,
+        forced: BTreeSet<ServiceName>,
         remove_orphans: bool,
         confirm_within: Option<Duration>,
     },
@@ -111,6 +116,7 @@ impl Job {
             Work::Deploy {
                 stage,
                 plan,
+                forced,
                 remove_orphans,
                 confirm_within,
                 ..
@@ -119,6 +125,7 @@ impl Job {
                 Goal::Stage {
                     stage: Box::new(stage.ok_or_else(|| point::unknown(no_such("staged stack")))?),
                     plan: plan.clone(),
+                    forced: forced.clone(),
                     remove_orphans: *remove_orphans,
                     confirm_within: *confirm_within,
                 }

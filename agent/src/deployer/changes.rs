@@ -45,10 +45,9 @@ fn of_plan(plan: &Plan, remove_orphans: bool) -> Vec<String> {
         let paths = plan.files.iter().map(|file| file.path.to_string());
         parts.push(format!("files {}", listed(paths)));
     }
-    if remove_orphans {
-        let orphans = plan.orphans.iter();
-        parts.extend(orphans.map(|orphan| format!("remove {}", orphan.container)));
-    }
+    let orphans = plan.orphans.iter();
+    let removed = orphans.filter(|it| remove_orphans || !it.in_the_way.is_empty());
+    parts.extend(removed.map(|orphan| format!("remove {}", orphan.container)));
     parts
 }
 

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{PlanId, ServiceName, StackName};
 use proto::limits::RESOLVE_TIMEOUT;
-use proto::plan::{Disk, Plan, Scope};
+use proto::plan::{Disk, Scope};
 use proto::registry::{RegistryAuth, registry_of};
 use proto::stack::ShippedFile;
 use proto::status::{ContainerStatus, StackStatus};
@@ -15,7 +15,7 @@ use proto::status::{ContainerStatus, StackStatus};
 use super::found::{self, Found};
 use super::surroundings;
 use crate::engine::{Container, Engine, LocalImage, RemoteImage};
-use crate::planner::{self, ImageFacts, Inputs};
+use crate::planner::{self, ImageFacts, Inputs, Planned};
 use crate::store::{Applied, Revision, Stage, Store};
 
 /// What a registry that limits how often it is asked is left alone for, within the time that a plan has.
@@ -26,6 +26,8 @@ pub(super) struct Facts<'a> {
     pub(super) store: &'a Store,
     pub(super) engine: &'a dyn Engine,
     pub(super) stage: &'a Stage,
+    /// Whether the last deploy left a stack that is neither its revision nor the one before.
+    pub(super) neither: bool,
 }
 
 impl Facts<'_> {
@@ -35,11 +37,12 @@ impl Facts<'_> {
         scope: &Scope,
         auths: &[RegistryAuth],
         adopt: bool,
-    ) -> Result<(Plan, Option<Revision>), Fault> {
+    ) -> Result<(Planned, Option<Revision>), Fault> {
         let Self {
             store,
             engine,
             stage,
+            neither,
         } = *self;
         let stack = &stage.spec.stack;
         let base = store.current(stack)?;
@@ -69,7 +72,7 @@ impl Facts<'_> {
             || on_disk(applied.as_ref()),
             |found| found.revision.spec.files.clone(),
         );
-        let plan = planner::plan(&Inputs {
+        let planned = planner::plan(&Inputs {
             id: new_plan_id()?,
             stage,
             base: base.as_ref(),
@@ -81,14 +84,16 @@ impl Facts<'_> {
             disk: room.disk,
             layers_here: &room.layers_here,
             adopted: found.as_ref().map(Found::adopted).as_ref(),
+            neither,
         })?;
         let found = found.map(|found| found.revision);
-        if !plan.has_changes() {
-            return Ok((plan, found));
+        if !planned.plan.has_changes() {
+            return Ok((planned, found));
         }
-        let around = surroundings::look(store, engine, stage, &plan).await?;
-        let plan = planner::settle(plan, stage, base.as_ref().or(found.as_ref()), &around)?;
-        Ok((plan, found))
+        let around = surroundings::look(store, engine, stage, &planned.plan).await?;
+        let base = base.as_ref().or(found.as_ref());
+        let plan = planner::settle(planned.plan, stage, base, &around)?;
+        Ok((Planned { plan, ..planned }, found))
     }
 
     /// What somebody else started, if anything runs at all.

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::deploy::{self, Work};
 use crate::files;
 use crate::journal::Journal;
+use crate::planner::Planned;
 use crate::redact::Redactor;
 
 /// What a controller submits.
@@ -68,11 +69,13 @@ impl Deployer {
         if self.was_taken(&deploy, &what, &operator)? {
             return Ok(true);
         }
-        let found = inner.plans.iter().find(|prepared| prepared.plan.id == plan);
+        let mut plans = inner.plans.iter();
+        let found = plans.find(|prepared| prepared.planned.plan.id == plan);
         let prepared = found
             .filter(|prepared| prepared.made.elapsed() < PLAN_LIFE)
             .ok_or_else(|| stale("this plan is not known to the agent any more"))?;
-        let (plan, stage, applied) = (prepared.plan.clone(), prepared.stage, prepared.applied);
+        let Planned { plan, forced } = prepared.planned.clone();
+        let (stage, applied) = (prepared.stage, prepared.applied);
         operator.asks(Some(deploy), &format!("{what} stage {}", stage.short()));
         operator.about(&plan.stack);
         let found = prepared.found.clone();
@@ -90,6 +93,7 @@ impl Deployer {
         let work = Work::Deploy {
             stage: stage.id,
             plan: Box::new(plan),
+            forced,
             auths,
             remove_orphans,
             force,

@@ -1,5 +1,6 @@
 //! What an engine says about a container.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use proto::event::{ContainerState, Health};
@@ -7,6 +8,7 @@ use proto::id::ServiceName;
 use serde::{Deserialize, Serialize};
 
 use crate::healthcheck::Healthcheck;
+use crate::resolved::{NetworkAddress, Published};
 
 /// One container of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,9 +57,38 @@ pub struct Container {
     pub replaces: Option<String>,
     /// Unix milliseconds; 0 when never started.
     pub started_at_millis: u64,
+    /// Ports of the host that it publishes; it holds them while it is up.
+    #[serde(default)]
+    pub published: BTreeSet<Published>,
+    /// Its addresses in each network, by the engine's name of the network.
+    #[serde(default)]
+    pub endpoints: BTreeSet<NetworkAddress>,
     /// Published ports, as `docker ps` spells them: `127.0.0.1:8080->80/tcp`.
     pub ports: Vec<String>,
     /// Where the host itself reaches it; nowhere without a network, or before it has started.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
+}
+
+impl Container {
+    /// Whether it holds what it publishes: a container that is paused, or between a crash and its next start, does.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(
+            self.state,
+            ContainerState::Running | ContainerState::Restarting | ContainerState::Paused
+        )
+    }
+
+    /// Whether it is there and will not do: who waits for its health waits in vain, and `up` leaves it as it is.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        match self.state {
+            ContainerState::Running => self.health == Health::Unhealthy,
+            ContainerState::Restarting | ContainerState::Dead => true,
+            // `up` starts these.
+            ContainerState::Created | ContainerState::Exited => false,
+            ContainerState::Paused | ContainerState::Removing => false,
+        }
+    }
 }

@@ -179,6 +179,14 @@ impl Engine for RealEngine {
         ended
     }
 
+    async fn stop_container(&self, id: &str) -> Result<(), EngineError> {
+        between("stop", self.docker.stop_container(id)).await
+    }
+
+    async fn start_container(&self, id: &str) -> Result<(), EngineError> {
+        between("start", self.docker.start_container(id)).await
+    }
+
     async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
         between("remove", self.docker.remove_container(id)).await
     }

@@ -29,9 +29,12 @@ pub struct ComposeProject {
 /// What `up` is to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Up {
-    /// Only these, without what they depend on; empty: the whole project.
+    /// Only these, and what they depend on; empty: the whole project.
     pub only: Vec<ServiceName>,
-    /// Make containers anew though Compose sees no change.
+    /// Leave what they depend on alone. Compose before 2.29.3 labels containers with another hash then, and makes
+    /// them anew in the next run without this.
+    pub no_deps: bool,
+    /// Recreate the containers of `only` though Compose sees no change.
     pub force_recreate: bool,
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::StackName;
-use proto::plan::{Action, Plan};
+use proto::plan::Plan;
 
+use super::starting;
 use crate::engine::PortHolder;
 use crate::resolved::{Published, ResolvedService, VolumeWanted};
 use crate::store::{Revision, Stage};
@@ -44,13 +45,8 @@ pub fn ports_needed<'a>(
     plan: &Plan,
     stage: &'a Stage,
 ) -> Vec<(&'a ResolvedService, &'a Published)> {
-    let starts = |service: &&ResolvedService| {
-        let mut services = plan.services.iter();
-        let found = services.find(|one| one.service == service.name);
-        found.is_some_and(|one| !matches!(one.action, Action::Keep | Action::Remove))
-    };
-    let services = stage.resolved.services.iter().filter(starts);
-    services
+    starting(&stage.resolved, &plan.services)
+        .into_iter()
         .flat_map(|service| service.ports.iter().map(move |port| (service, port)))
         .collect()
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::ServiceName;
-use proto::plan::{FilePlan, Part, Scope};
+use proto::plan::{Action, FilePlan, Part, Scope, ServicePlan};
 
 use super::Inputs;
-use crate::resolved::ResolvedStack;
+use crate::resolved::{ResolvedService, ResolvedStack};
 use crate::store::{Revision, Stage};
 
 pub(super) const WHOLE: &str = "deploy the whole stack instead: name it without a service";
@@ -93,6 +93,38 @@ fn check_shared(stack: &ResolvedStack, base: &Revision) -> Result<(), Fault> {
     }
     let what = "what the services share has changed, so none can be deployed without the others";
     let mut fault = Fault::new(FaultKind::Refused, what).hint(WHOLE);
+    fault.causes = causes;
+    Err(fault)
+}
+
+/// Who joins a namespace of a container that is replaced or started again is left in a dead one, asked for or not.
+pub(super) fn check_joined(inputs: &Inputs<'_>, plans: &[ServicePlan]) -> Result<(), Fault> {
+    if inputs.part.is_none() {
+        return Ok(());
+    }
+    let moved = |name: &&ServiceName| {
+        let plan = plans.iter().find(|plan| plan.service == **name);
+        plan.is_some_and(|plan| plan.action != Action::Keep)
+    };
+    let runs = |service: &ResolvedService| {
+        let mut containers = inputs.containers.iter();
+        containers.any(|it| it.service == service.name && it.is_up())
+    };
+    let others = inputs.stage.resolved.services.iter();
+    let others = others.filter(|it| !inputs.covers(&it.name) && runs(it));
+    let causes: Vec<String> = others
+        .filter_map(|service| {
+            let other = service.joins.iter().find(moved)?;
+            Some(format!("{} shares what is {other}'s", service.name))
+        })
+        .collect();
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let what = "a service that is to be left alone would lose what it shares with another one";
+    let mut fault = Fault::new(FaultKind::Refused, what)
+        .hint("name that service too")
+        .hint(WHOLE);
     fault.causes = causes;
     Err(fault)
 }

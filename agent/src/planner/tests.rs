@@ -3,12 +3,11 @@
 mod adoption;
 mod outside;
 mod preview;
+mod ripple;
 mod scope;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use proto::event::Health;
 use proto::fault::FaultKind;
 use proto::id::{BlobId, RevisionId, StageId};
 use proto::plan::Scope;
@@ -19,20 +18,13 @@ use crate::resolved::{Outside, ResolvedStack};
 
 fn service(name: &str) -> ResolvedService {
     ResolvedService {
-        name: name.parse().unwrap(),
-        image: format!("org/{name}:1"),
-        replicas: 1,
-        restart: Restart::Always,
-        patience: Duration::from_secs(60),
         mounts: ["conf".parse().unwrap()].into(),
-        depends_on: BTreeSet::new(),
         marks: [
             ("image".to_owned(), "i".to_owned()),
             ("environment A".to_owned(), "1".to_owned()),
         ]
         .into(),
-        shown: BTreeMap::new(),
-        ports: BTreeSet::new(),
+        ..crate::testing::service(name)
     }
 }
 
@@ -100,28 +92,8 @@ fn revision(stage: &Stage) -> Revision {
 
 fn container(name: &str) -> Container {
     Container {
-        id: format!("id-{name}"),
         name: format!("opq-{name}-1"),
-        service: name.parse().unwrap(),
-        number: 1,
-        one_off: false,
-        state: ContainerState::Running,
-        health: Health::Healthy,
-        health_output: String::new(),
-        health_at_millis: 0,
-        check: None,
-        exit_code: 0,
-        restarts: 0,
-        image: format!("org/{name}:1"),
-        image_id: "sha256:local".to_owned(),
-        config_hash: "h".to_owned(),
-        working_dir: "/p".to_owned(),
-        config_files: vec!["/p/compose.yaml".to_owned()],
-        env_files: Vec::new(),
-        replaces: None,
-        started_at_millis: 1,
-        ports: Vec::new(),
-        addresses: Vec::new(),
+        ..crate::testing::container(name)
     }
 }
 
@@ -153,6 +125,7 @@ struct Case {
     layers_here: BTreeSet<String>,
     /// What was found, and Compose's hashes of what is wanted.
     adopted: Option<(Revision, BTreeMap<ServiceName, String>)>,
+    neither: bool,
 }
 
 /// A host that is exactly as the stack wants it.
@@ -166,6 +139,7 @@ fn settled() -> Case {
         disk: None,
         layers_here: BTreeSet::new(),
         adopted: None,
+        neither: false,
         stage,
     }
 }
@@ -175,6 +149,10 @@ fn run(case: &Case) -> Result<Plan, Fault> {
 }
 
 fn run_part(case: &Case, scope: &Scope) -> Result<Plan, Fault> {
+    planned(case, scope).map(|planned| planned.plan)
+}
+
+fn planned(case: &Case, scope: &Scope) -> Result<Planned, Fault> {
     let part = part(scope, &case.stage, case.base.as_ref())?;
     plan(&Inputs {
         id: PlanId::from_bytes([3; 16]),
@@ -195,6 +173,7 @@ fn run_part(case: &Case, scope: &Scope) -> Result<Plan, Fault> {
                 hashes: &it.1,
             })
             .as_ref(),
+        neither: case.neither,
     })
 }
 

@@ -42,6 +42,21 @@ impl std::fmt::Display for Published {
     }
 }
 
+/// A fixed address of a container in a network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NetworkAddress {
+    /// The engine's name of the network.
+    pub network: String,
+    /// The address.
+    pub ip: IpAddr,
+}
+
+impl std::fmt::Display for NetworkAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in {}", self.ip, self.network)
+    }
+}
+
 /// Reads an address; every spelling of "all" is none.
 pub(crate) fn address(text: &str) -> Option<IpAddr> {
     let ip: IpAddr = text.parse().ok()?;
@@ -128,6 +143,25 @@ fn options(volume: &Value, key: &HostKey) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The addresses that a service asks for with `ipv4_address` and `ipv6_address`.
+pub(super) fn addresses(service: &Value, config: &Value) -> BTreeSet<NetworkAddress> {
+    let networks = service.get("networks").and_then(Value::as_object);
+    let wanted = networks.into_iter().flatten().flat_map(|(key, settings)| {
+        let name = config
+            .pointer(&format!("/networks/{key}/name"))
+            .and_then(Value::as_str)
+            .unwrap_or(key);
+        ["ipv4_address", "ipv6_address"]
+            .into_iter()
+            .filter_map(|field| settings.get(field)?.as_str()?.parse().ok())
+            .map(|ip| NetworkAddress {
+                network: name.to_owned(),
+                ip,
+            })
+    });
+    wanted.collect()
+}
+
 /// The ports that a service publishes under a number of its own; of a range the engine takes what is free.
 pub(super) fn ports(service: &Value) -> BTreeSet<Published> {
     let ports = service.get("ports").and_then(Value::as_array);
@@ -171,6 +205,19 @@ mod tests {
         assert_eq!(ports(&service), wanted.into());
         let names: Vec<String> = ports(&service).iter().map(ToString::to_string).collect();
         assert_eq!(names, ["53/udp", "127.0.0.1:8080/tcp"]);
+    }
+
+    #[test]
+    fn fixed_addresses_go_by_the_networks_own_name() {
+        let config = json!({"networks": {"back": {"name": "shop_back"}}});
+        let service = json!({"networks": {
+            "back": {"ipv4_address": "10.5.0.5", "ipv6_address": "fd00::5"}, "front": null,
+        }});
+        let told: Vec<String> = addresses(&service, &config)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(told, ["10.5.0.5 in shop_back", "fd00::5 in shop_back"]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Store {
     ) -> StageId {
         // The number goes up with what is read from a resolution, so that an older reading is not taken for it.
         let key = self.key();
-        StageId::from_bytes(key.id("stage 4", &(spec, compose, directory)))
+        StageId::from_bytes(key.id("stage 5", &(spec, compose, directory)))
     }
 
     pub(super) fn stage_path(&self, id: &StageId) -> PathBuf {

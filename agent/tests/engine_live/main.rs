@@ -249,6 +249,7 @@ async fn recreate(live: &Live, first: &Container) {
     let before = live.service("terminal").await;
     let up = Up {
         only: vec!["plain".parse().unwrap()],
+        no_deps: true,
         force_recreate: true,
     };
     live.engine
@@ -270,6 +271,7 @@ async fn recreate(live: &Live, first: &Container) {
             &live.project(),
             &Up {
                 only: Vec::new(),
+                no_deps: true,
                 force_recreate: true,
             },
             tight,

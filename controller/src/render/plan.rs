@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proto::fault::Fault;
 use proto::id::ServiceName;
 use proto::plan::{
-    Action, Adoption, Change, Downtime, FieldChange, ImagePlan, Part, Plan, ServicePlan,
+    Action, Adoption, Change, Downtime, FieldChange, ImagePlan, OrphanPlan, Part, Plan, ServicePlan,
 };
 use serde::Serialize;
 
@@ -292,28 +292,30 @@ fn files(plan: &Plan) -> Vec<Line> {
 }
 
 fn orphans(plan: &Plan, remove: bool) -> Vec<Line> {
-    let (sign, word, tone, note) = if remove {
-        (
+    plan.orphans.iter().map(|one| orphan(one, remove)).collect()
+}
+
+fn orphan(orphan: &OrphanPlan, remove: bool) -> Line {
+    let holds = format!("holds {}", orphan.in_the_way.join(", "));
+    let (sign, word, tone, note) = match (orphan.in_the_way.as_slice(), remove) {
+        ([_, ..], _) => ("-", "remove", Tone::Bad, holds.as_str()),
+        ([], true) => (
             "-",
             "remove",
             Tone::Bad,
             "its service is no longer in the stack",
-        )
-    } else {
-        (
+        ),
+        ([], false) => (
             "?",
             "orphan",
             Tone::Warn,
             "stays; --remove-orphans removes it",
-        )
+        ),
     };
-    let line = |orphan: &proto::plan::OrphanPlan| {
-        Line::new()
-            .toned(tone, format!("  {sign} {word:9} "))
-            .text(&orphan.container)
-            .toned(Tone::Faint, format!("  service {}, {note}", orphan.service))
-    };
-    plan.orphans.iter().map(line).collect()
+    Line::new()
+        .toned(tone, format!("  {sign} {word:9} "))
+        .text(&orphan.container)
+        .toned(Tone::Faint, format!("  service {}, {note}", orphan.service))
 }
 
 fn total(view: &PlanView) -> Line {
@@ -332,11 +334,9 @@ fn total(view: &PlanView) -> Line {
     let pulls = plan.images.iter().filter(|image| image.pull).count();
     let free = plan.disk.as_ref().filter(|_| pulls > 0);
     let room = free.map(|disk| format!(" ({} free)", bytes(disk.free)));
-    let removed = if view.remove_orphans {
-        plan.orphans.len()
-    } else {
-        0
-    };
+    let removed = plan.orphans.iter();
+    let removed = removed.filter(|one| view.remove_orphans || !one.in_the_way.is_empty());
+    let removed = removed.count();
     let parts = [
         services(Action::Create, "create"),
         services(Action::Recreate, "recreate"),

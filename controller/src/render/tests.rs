@@ -202,10 +202,18 @@ fn plan() -> Plan {
             path: "data/mauka.json".parse().unwrap(),
             change: Change::Changed,
         }],
-        orphans: vec![OrphanPlan {
-            container: "opq-old-1".to_owned(),
-            service: "old".parse().unwrap(),
-        }],
+        orphans: vec![
+            OrphanPlan {
+                container: "opq-old-1".to_owned(),
+                service: "old".parse().unwrap(),
+                in_the_way: Vec::new(),
+            },
+            OrphanPlan {
+                container: "opq-proxy-1".to_owned(),
+                service: "proxy".parse().unwrap(),
+                in_the_way: vec!["port 80/tcp of view".to_owned()],
+            },
+        ],
         warnings: vec!["DB_PASSWORD is set in this shell but was not taken".to_owned()],
         notes: vec!["mongo:4 is used by stack portal too".to_owned()],
         project_directory: "/srv/opq".to_owned(),

@@ -358,10 +358,15 @@ impl TryFrom<wire::FilePlan> for FilePlan {
 
 impl From<OrphanPlan> for wire::OrphanPlan {
     fn from(plan: OrphanPlan) -> Self {
-        let OrphanPlan { container, service } = plan;
+        let OrphanPlan {
+            container,
+            service,
+            in_the_way,
+        } = plan;
         Self {
             container,
             service: service.into(),
+            in_the_way,
         }
     }
 }
@@ -369,10 +374,15 @@ impl From<OrphanPlan> for wire::OrphanPlan {
 impl TryFrom<wire::OrphanPlan> for OrphanPlan {
     type Error = InvalidMessage;
     fn try_from(message: wire::OrphanPlan) -> Result<Self, InvalidMessage> {
-        let wire::OrphanPlan { container, service } = message;
+        let wire::OrphanPlan {
+            container,
+            service,
+            in_the_way,
+        } = message;
         Ok(Self {
             container,
             service: parse(&service)?,
+            in_the_way,
         })
     }
 }

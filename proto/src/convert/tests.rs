@@ -260,8 +260,13 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         path: path.parse().unwrap(),
         change,
     });
+    let needed = prop::collection::vec("port [0-9]{1,5}/tcp of [a-z]{1,8}", 0..3);
     let orphan =
-        ("[a-z-]{1,8}", name()).prop_map(|(container, service)| OrphanPlan { container, service });
+        ("[a-z-]{1,8}", name(), needed).prop_map(|(container, service, in_the_way)| OrphanPlan {
+            container,
+            service,
+            in_the_way,
+        });
     let disk = ("/[a-z]{0,8}", any::<u64>()).prop_map(|(path, free)| Disk { path, free });
     let part = (names(), names()).prop_map(|(named, needed)| Part { named, needed });
     (

@@ -149,6 +149,7 @@ mod tests {
         now.orphans.push(OrphanPlan {
             container: "opq-old-1".to_owned(),
             service: "old".parse().unwrap(),
+            in_the_way: Vec::new(),
         });
         now.project_directory = "/q".to_owned();
         assert_eq!(

@@ -166,7 +166,7 @@ impl Image {
         Ok(self)
     }
 
-    /// Adds a shell: busybox as `/bin/sh`, and `sleep`, `cat`, `echo`, `env`, `ls`, `id` beside it.
+    /// Adds a shell: busybox as `/bin/sh`, and what small stacks are made of beside it: `sleep`, `cat`, `httpd`, `nc`.
     ///
     /// # Errors
     /// When the lab's base is missing.

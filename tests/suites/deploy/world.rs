@@ -53,6 +53,8 @@ impl World {
                 .push(&registry, &format!("org/web:{version}"))
                 .unwrap();
         }
+        let demo = Image::fixture("demo", "1").unwrap().shell().unwrap();
+        demo.push(&registry, "org/demo:1").unwrap();
         let admin = tempfile::tempdir().unwrap();
         fs::create_dir(admin.path().join("fleet")).unwrap();
         secret_file(&admin.path().join("passphrase"), PASSPHRASE);
@@ -201,6 +203,22 @@ services:
     restart: always
     healthcheck: { test: [CMD, /fixture, health], interval: 500ms, timeout: 5s, retries: 3 }
 ";
+
+/// A service of that name that runs a shell, with more lines of its own. Its healthcheck asks the shell for `healthy`;
+/// without one it has no healthcheck.
+pub(crate) fn shell_service(name: &str, script: &str, healthy: &str, more: &str) -> String {
+    let check = match healthy {
+        "" => String::new(),
+        healthy => format!(
+            "    healthcheck: {{ test: [CMD-SHELL, '{healthy}'], interval: 500ms, timeout: 5s, retries: 3 }}\n"
+        ),
+    };
+    let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "  {name}:\n    image: ${{REGISTRY}}/org/demo:1\n    restart: always\n    stop_grace_period: 1s\n    \
+         entrypoint: [sh, -c, '{script}']\n{check}{more}"
+    )
+}
 
 /// One test's fleet folder.
 pub(crate) struct Case<'w> {

@@ -104,8 +104,11 @@ pub(super) fn up(up: &Up) -> Vec<String> {
     if up.force_recreate {
         args.push("--force-recreate".to_owned());
     }
+    if up.no_deps {
+        args.push("--no-deps".to_owned());
+    }
     if !up.only.is_empty() {
-        args.extend(words(&["--no-deps", "--"]));
+        args.push("--".to_owned());
         args.extend(up.only.iter().map(ToString::to_string));
     }
     args
@@ -204,12 +207,21 @@ mod tests {
         let whole = Up::default();
         let only = Up {
             only: vec!["a".parse().unwrap(), "b.c".parse().unwrap()],
+            no_deps: false,
             force_recreate: true,
+        };
+        let alone = Up {
+            no_deps: true,
+            ..only.clone()
         };
         for (ask, want) in [
             (whole, "up --detach --no-build --pull never"),
             (
                 only,
+                "up --detach --no-build --pull never --force-recreate -- a b.c",
+            ),
+            (
+                alone,
                 "up --detach --no-build --pull never --force-recreate --no-deps -- a b.c",
             ),
         ] {
@@ -238,6 +250,7 @@ mod tests {
     fn nothing_that_loses_data_is_ever_asked_for() {
         let all = Up {
             only: vec!["a".parse().unwrap()],
+            no_deps: true,
             force_recreate: true,
         };
         let lines = [

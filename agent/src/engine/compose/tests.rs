@@ -213,6 +213,7 @@ async fn every_compose_from_the_oldest_on_is_driven_without_a_switch_that_it_lac
         assert_eq!(hashes.len(), 1);
         let part = Up {
             only: vec!["web".parse().unwrap()],
+            no_deps: true,
             force_recreate: true,
         };
         for up in [Up::default(), part] {

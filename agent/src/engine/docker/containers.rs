@@ -12,7 +12,7 @@ use super::request::encoded;
 use super::{Docker, REMOVAL, act, get, label};
 use crate::engine::{Container, EngineError};
 
-/// What a container gets between TERM and KILL.
+/// What the engine gives a container between TERM and KILL that does not say how much it wants.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Inspections under way at once.
 const INSPECTIONS: usize = 8;
@@ -57,32 +57,61 @@ impl Docker {
         Ok(containers)
     }
 
-    /// Stops and removes one container; its anonymous volumes stay.
-    pub(in crate::engine) async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
-        let path = format!("/containers/{}", encoded(id)?);
+    /// Stops one container within its own grace period.
+    pub(in crate::engine) async fn stop_container(&self, id: &str) -> Result<(), EngineError> {
+        let what = format!("stopping container {id}");
+        let grace = match inspect_container(&self.api, id).await {
+            Ok(inspected) => inspected.stop_grace(),
+            Err(refusal) if refusal.is_missing() => return Ok(()),
+            // The stop itself tells what is wrong.
+            Err(_) => None,
+        };
+        let grace = grace.unwrap_or(STOP_GRACE);
         let stop = Ask {
             method: "POST",
-            query: vec![("t", STOP_GRACE.as_secs().to_string())],
-            deadline: STOP_GRACE + REMOVAL,
-            ..get(format!("stopping container {id}"), format!("{path}/stop"))
+            deadline: grace + REMOVAL,
+            ..get(what, format!("/containers/{}/stop", encoded(id)?))
         };
+        self.act_if_there(&stop).await
+    }
+
+    /// Starts one container.
+    pub(in crate::engine) async fn start_container(&self, id: &str) -> Result<(), EngineError> {
+        let start = Ask {
+            method: "POST",
+            deadline: REMOVAL,
+            ..get(
+                format!("starting container {id}"),
+                format!("/containers/{}/start", encoded(id)?),
+            )
+        };
+        act(&self.api, &start).await
+    }
+
+    /// Stops and removes one container; its anonymous volumes stay.
+    pub(in crate::engine) async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
+        self.stop_container(id).await?;
         let remove = Ask {
             method: "DELETE",
             // It may have been started again, or be paused.
             query: vec![("force", "1".to_owned())],
             deadline: REMOVAL,
-            ..get(format!("removing container {id}"), path)
+            ..get(
+                format!("removing container {id}"),
+                format!("/containers/{}", encoded(id)?),
+            )
         };
-        for ask in [stop, remove] {
-            match self.api.bytes(&ask).await {
-                Ok(_) => {}
-                Err(refusal) if refusal.is_missing() => return Ok(()),
-                // Somebody else is removing it.
-                Err(Refusal::Status(409, text)) if text.contains("already in progress") => {}
-                Err(refusal) => return Err(refusal.into_error(&ask.what)),
-            }
+        self.act_if_there(&remove).await
+    }
+
+    async fn act_if_there(&self, ask: &Ask<'_>) -> Result<(), EngineError> {
+        match self.api.bytes(ask).await {
+            Ok(_) => Ok(()),
+            Err(refusal) if refusal.is_missing() => Ok(()),
+            // Somebody else is removing it.
+            Err(Refusal::Status(409, text)) if text.contains("already in progress") => Ok(()),
+            Err(refusal) => Err(refusal.into_error(&ask.what)),
         }
-        Ok(())
     }
 
     /// Gives a container another name.

@@ -1,6 +1,6 @@
 //! What the engine shows of containers and images, read with patience: other engines, other versions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::stamp;
 use crate::engine::{Container, LocalImage};
 use crate::healthcheck::Healthcheck;
+use crate::resolved::{NetworkAddress, Published, address};
 
 /// Marks every container of a project.
 pub(super) const PROJECT_LABEL: &str = "com.docker.compose.project";
@@ -90,6 +91,7 @@ struct Config {
     image: String,
     tty: bool,
     healthcheck: Option<Asked>,
+    stop_timeout: Option<u64>,
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -141,6 +143,7 @@ struct Endpoint {
 #[serde(rename_all = "PascalCase", default)]
 struct HostConfig {
     network_mode: String,
+    port_bindings: Option<BTreeMap<String, Option<Vec<Binding>>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -156,6 +159,11 @@ impl Inspected {
         self.config.tty
     }
 
+    /// What it gets between TERM and KILL; `None` where it does not say.
+    pub(super) fn stop_grace(&self) -> Option<Duration> {
+        self.config.stop_timeout.map(Duration::from_secs)
+    }
+
     /// The container whose network it uses, when it has none of its own.
     pub(super) fn shares_network_of(&self) -> Option<String> {
         let other = self.host_config.network_mode.strip_prefix("container:");
@@ -168,9 +176,16 @@ impl Inspected {
         let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
         let health = self.state.health.unwrap_or_default();
         let newest = health.log.and_then(|mut log| log.pop()).unwrap_or_default();
+        let settings = &self.network_settings;
+        let endpoints = endpoints(settings.networks.as_ref());
+        // What the engine chose stands in the settings, what was asked for in the bindings.
+        let bound = [&settings.ports, &self.host_config.port_bindings];
+        let bound = bound.into_iter().flatten().flat_map(bindings).collect();
         let addresses = addresses(&self.host_config, self.network_settings.networks.as_ref());
         Some(Container {
             addresses,
+            endpoints,
+            published: bound,
             service: label(SERVICE_LABEL).parse().ok()?,
             number: label(NUMBER_LABEL).parse().unwrap_or(1),
             one_off: label(ONE_OFF_LABEL).eq_ignore_ascii_case("true"),
@@ -256,6 +271,37 @@ fn addresses(
     all.filter_map(|text| text.parse().ok()).collect()
 }
 
+fn endpoints(networks: Option<&BTreeMap<String, Option<Endpoint>>>) -> BTreeSet<NetworkAddress> {
+    let networks = networks.into_iter().flatten();
+    let all = networks.filter_map(|(network, endpoint)| Some((network, endpoint.as_ref()?)));
+    all.flat_map(|(network, endpoint)| {
+        [&endpoint.ipv4, &endpoint.ipv6]
+            .into_iter()
+            .filter_map(|text| text.parse().ok())
+            .map(|ip| NetworkAddress {
+                network: network.clone(),
+                ip,
+            })
+    })
+    .collect()
+}
+
+/// Those with a number of their own.
+fn bindings(ports: &BTreeMap<String, Option<Vec<Binding>>>) -> impl Iterator<Item = Published> {
+    ports.iter().flat_map(|(inside, bindings)| {
+        let protocol = inside.split_once('/').map_or("tcp", |(_, it)| it);
+        let bindings = bindings.iter().flatten();
+        bindings.filter_map(|binding| {
+            let port = binding.host_port.parse().ok().filter(|port| *port > 0)?;
+            Some(Published {
+                ip: address(&binding.host_ip),
+                port,
+                protocol: protocol.to_owned(),
+            })
+        })
+    })
+}
+
 fn published(ports: BTreeMap<String, Option<Vec<Binding>>>) -> Vec<String> {
     let mut all = Vec::new();
     for (inside, bindings) in ports {
@@ -321,6 +367,10 @@ mod tests {
                 "com.docker.compose.project.environment_file": "/srv/shop/prod.env",
                 "com.docker.compose.replace": "0123456789abcdef"
             }},
+            "HostConfig": { "NetworkMode": "shop_back", "PortBindings": {
+                "90/tcp": [{ "HostIp": "", "HostPort": "9090" }, { "HostIp": "", "HostPort": "" }],
+                "91/tcp": null
+            }},
             "NetworkSettings": { "Ports": {
                 "80/tcp": [
                     { "HostIp": "127.0.0.1", "HostPort": "8080" }, { "HostIp": "::", "HostPort": "8081" }
@@ -373,6 +423,23 @@ mod tests {
                 addresses: ["172.18.0.3", "172.19.0.3", "fd00::3"]
                     .map(|it| it.parse().unwrap())
                     .to_vec(),
+                published: [(Some("127.0.0.1"), 8080), (None, 8081), (None, 9090)]
+                    .map(|(ip, port)| Published {
+                        ip: ip.map(|it| it.parse().unwrap()),
+                        port,
+                        protocol: "tcp".to_owned(),
+                    })
+                    .into(),
+                endpoints: [
+                    ("shop_back", "172.18.0.3"),
+                    ("shop_back", "fd00::3"),
+                    ("shop_front", "172.19.0.3"),
+                ]
+                .map(|(network, ip)| NetworkAddress {
+                    network: network.to_owned(),
+                    ip: ip.parse().unwrap(),
+                })
+                .into(),
             }
         );
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::compose::paths;
-use crate::engine::{ComposeProject, EngineError, Resolution};
+use crate::engine::{ComposeProject, EngineError, Resolution, Up};
 
 /// A service to converge.
 pub(super) struct Service {
@@ -20,6 +20,8 @@ pub(super) struct Service {
     pub(super) replicas: u32,
     /// Its whole configuration, as text.
     pub(super) config: String,
+    /// What it depends on, and whether it waits for that one's health.
+    pub(super) waits_for: BTreeMap<ServiceName, bool>,
 }
 
 impl Service {
@@ -73,26 +75,57 @@ pub(super) fn resolve(project: &ComposeProject) -> Result<Resolution, EngineErro
     })
 }
 
-/// The services of a resolved configuration, all of them or only these.
-pub(super) fn services(config: &Value, only: &[ServiceName]) -> Result<Vec<Service>, EngineError> {
-    let mut services = Vec::new();
+/// The services of a resolved configuration that a run is about, each after those that it depends on.
+pub(super) fn services(config: &Value, up: &Up) -> Result<Vec<Service>, EngineError> {
+    let mut all = BTreeMap::new();
     for (name, service) in config["services"].as_object().into_iter().flatten() {
         let name: ServiceName = name.parse().map_err(|error| wrong(format!("{error}")))?;
-        if only.is_empty() || only.contains(&name) {
-            let replicas = service["deploy"]["replicas"]
-                .as_u64()
-                .or(service["scale"].as_u64());
-            services.push(Service {
-                name,
-                image: service["image"].as_str().unwrap_or_default().to_owned(),
-                replicas: replicas
-                    .and_then(|count| u32::try_from(count).ok())
-                    .unwrap_or(1),
-                config: service.to_string(),
-            });
-        }
+        let replicas = service["deploy"]["replicas"]
+            .as_u64()
+            .or(service["scale"].as_u64());
+        let waits_for = service["depends_on"].as_object();
+        let service = Service {
+            name: name.clone(),
+            image: service["image"].as_str().unwrap_or_default().to_owned(),
+            replicas: replicas
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(1),
+            config: service.to_string(),
+            waits_for: waits_for
+                .into_iter()
+                .flatten()
+                .filter_map(|(name, entry)| {
+                    Some((name.parse().ok()?, entry["condition"] == "service_healthy"))
+                })
+                .collect(),
+        };
+        all.insert(name, service);
     }
-    Ok(services)
+    let wanted: Vec<ServiceName> = match up.only.as_slice() {
+        [] => all.keys().cloned().collect(),
+        only => only.to_vec(),
+    };
+    let mut ordered = Vec::new();
+    for name in &wanted {
+        order(name, &mut all, up.no_deps, &mut ordered);
+    }
+    Ok(ordered)
+}
+
+/// Takes a service, what it depends on first.
+fn order(
+    name: &ServiceName,
+    all: &mut BTreeMap<ServiceName, Service>,
+    alone: bool,
+    ordered: &mut Vec<Service>,
+) {
+    let Some(service) = all.remove(name) else {
+        return;
+    };
+    for other in service.waits_for.keys().filter(|_| !alone) {
+        order(other, all, alone, ordered);
+    }
+    ordered.push(service);
 }
 
 fn text(project: &ComposeProject) -> Result<String, EngineError> {

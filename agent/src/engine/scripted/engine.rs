@@ -55,7 +55,7 @@ impl Engine for ScriptedEngine {
         self.enter(Method::ConfigHashes, project.name.as_str())
             .await?;
         let config = config::resolve(project)?.config;
-        let services = config::services(&config, &[])?.into_iter();
+        let services = config::services(&config, &Up::default())?.into_iter();
         Ok(services.map(|it| (it.name.clone(), it.hash())).collect())
     }
 
@@ -166,13 +166,16 @@ impl Engine for ScriptedEngine {
         } else {
             ""
         };
-        let detail = format!("{}{force}{}", project.name, only.concat());
+        let no_deps = if up.no_deps { " --no-deps" } else { "" };
+        let detail = format!("{}{force}{no_deps}{}", project.name, only.concat());
         let midway = self.enter_run(Method::Up, detail, &run).await?;
         let config = config::resolve(project)?.config;
-        let services = config::services(&config, &up.only)?;
+        let services = config::services(&config, up)?;
         let count = if midway.is_some() { 1 } else { services.len() };
         for service in services.into_iter().take(count) {
-            let done = self.world().converge(project, &service, up.force_recreate);
+            let force =
+                up.force_recreate && (up.only.is_empty() || up.only.contains(&service.name));
+            let done = self.world().converge(project, &service, force);
             self.changed();
             for line in done? {
                 run.lines.send(line).await.ok();
@@ -241,7 +244,12 @@ impl Engine for ScriptedEngine {
     ) -> Result<i64, EngineError> {
         self.tell();
         let config = config::resolve(project)?.config;
-        let services = config::services(&config, std::slice::from_ref(&once.service))?;
+        let alone = Up {
+            only: vec![once.service.clone()],
+            no_deps: true,
+            ..Up::default()
+        };
+        let services = config::services(&config, &alone)?;
         self.world().add_one_off(project, &services, &once.name)?;
         self.changed();
         let detail = format!("{} {}", once.service, once.argv.join(" "));
@@ -250,6 +258,20 @@ impl Engine for ScriptedEngine {
         self.world().remove(&once.name);
         self.changed();
         ended
+    }
+
+    async fn stop_container(&self, id: &str) -> Result<(), EngineError> {
+        self.enter(Method::StopContainer, id).await?;
+        self.world().stop(id);
+        self.changed();
+        Ok(())
+    }
+
+    async fn start_container(&self, id: &str) -> Result<(), EngineError> {
+        self.enter(Method::StartContainer, id).await?;
+        self.world().start(id);
+        self.changed();
+        Ok(())
     }
 
     async fn remove_container(&self, id: &str) -> Result<(), EngineError> {

@@ -47,6 +47,10 @@ pub enum Method {
     EndExec,
     /// `run_once`.
     RunOnce,
+    /// `stop_container`.
+    StopContainer,
+    /// `start_container`.
+    StartContainer,
     /// `remove_container`.
     RemoveContainer,
     /// `rename_container`.

@@ -102,6 +102,7 @@ async fn up_replaces_only_what_changed() {
     assert_eq!(case.container("shop-job-2").await.id, job.id);
     let only = Up {
         only: vec!["job".parse().unwrap()],
+        no_deps: true,
         force_recreate: true,
     };
     case.up("2", &only).await.unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use proto::event::Health;
+use proto::event::{ContainerState, Health};
 use proto::id::ProjectName;
 use proto::log::Stream;
 use tokio::time::Instant;
@@ -174,12 +174,22 @@ impl World {
         }
         let (age, born) = (self.age(), self.born_millis);
         let mut lines = Vec::new();
+        let failing = self.failing_dependency(project, service);
         for number in 1..=service.replicas {
             let name = format!("{prefix}-{number}");
-            let made = self.make(project, service, &image, number, &name);
+            let mut made = self.make(project, service, &image, number, &name);
+            if failing.is_some() {
+                // It is made, and never started.
+                made.behaviour = Behaviour::created();
+                made.container.state = ContainerState::Created;
+            }
             let word = match self.running.get_mut(&name) {
                 Some(old) if !force && same(&old.container, &made.container) => {
-                    if old.at(age, born).state != proto::event::ContainerState::Running {
+                    let state = old.at(age, born).state;
+                    if matches!(state, ContainerState::Created | ContainerState::Exited) {
+                        old.behaviour = made.behaviour;
+                    }
+                    if state != ContainerState::Running {
                         // As Compose does: what has ended is started again.
                         old.started = age;
                         old.container.started_at_millis = made.container.started_at_millis;
@@ -197,7 +207,29 @@ impl World {
             };
             lines.push(format!(" Container {name}  {word}"));
         }
-        Ok(lines)
+        match failing {
+            None => Ok(lines),
+            Some(name) => {
+                lines.push(format!(
+                    "dependency failed to start: container {name} is unhealthy"
+                ));
+                Err(EngineError::Compose {
+                    verb: "up".to_owned(),
+                    status: "exit code 1".to_owned(),
+                    output: lines,
+                })
+            }
+        }
+    }
+
+    /// The container that keeps Compose from starting a service: it waits for the health of one that has none.
+    fn failing_dependency(&self, project: &ComposeProject, service: &Service) -> Option<String> {
+        let containers = self.containers(&project.name);
+        let mut failing = containers
+            .iter()
+            .filter(|it| it.health == Health::Unhealthy);
+        let waited_for = |it: &&Container| service.waits_for.get(&it.service) == Some(&true);
+        failing.find(waited_for).map(|it| it.name.clone())
     }
 
     fn make(
@@ -236,6 +268,8 @@ impl World {
             started_at_millis: u64::try_from(self.clock().as_millis()).unwrap_or_default(),
             ports: Vec::new(),
             addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+            published: BTreeSet::new(),
+            endpoints: BTreeSet::new(),
         };
         Life {
             project: project.name.clone(),
@@ -315,6 +349,34 @@ impl World {
         self.running.insert(half, life);
         if old_removed {
             self.running.remove(name);
+        }
+    }
+
+    /// Stops a container, which ends as one does that is asked to.
+    pub(super) fn stop(&mut self, id: &str) {
+        let age = self.age();
+        let mut lives = self.running.values_mut();
+        if let Some(life) = lives.find(|life| life.container.id == id) {
+            life.behaviour = Behaviour::exits_after(Duration::ZERO, 143);
+            life.started = age;
+        }
+    }
+
+    /// Starts a container that does not run; it lives anew as its image does.
+    pub(super) fn start(&mut self, id: &str) {
+        let (age, born) = (self.age(), self.born_millis);
+        let at = u64::try_from(self.clock().as_millis()).unwrap_or_default();
+        let behaviours = &self.behaviours;
+        let mut lives = self.running.values_mut();
+        let Some(life) = lives.find(|life| life.container.id == id) else {
+            return;
+        };
+        if life.at(age, born).state != ContainerState::Running {
+            let (image, service) = (&life.container.image, life.container.service.as_str());
+            let behaviour = behaviours.get(image).or_else(|| behaviours.get(service));
+            life.behaviour = behaviour.cloned().unwrap_or_default();
+            life.started = age;
+            life.container.started_at_millis = at;
         }
     }
 

@@ -30,6 +30,7 @@ fn all_changed() -> Case {
     let images = stage.resolved.services.iter();
     Case {
         adopted: None,
+        neither: false,
         images: images
             .map(|service| (service.image.clone(), image(false, "sha256:two")))
             .collect(),

@@ -22,6 +22,12 @@ pub(super) fn fixture() -> Result<Layer> {
     })
 }
 
+/// What small stacks are made of.
+const APPLETS: [&str; 16] = [
+    "sh", "sleep", "cat", "echo", "env", "ls", "id", "grep", "head", "httpd", "mkdir", "nc", "rm",
+    "touch", "tr", "wget",
+];
+
 /// Busybox and what images are expected to have.
 pub(super) fn shell() -> Result<Layer> {
     static LAYER: OnceLock<Layer> = OnceLock::new();
@@ -37,7 +43,7 @@ pub(super) fn shell() -> Result<Layer> {
             mode: 0o777,
             content: Content::Link("busybox"),
         };
-        let applets = ["sh", "sleep", "cat", "echo", "env", "ls", "id"].map(applet);
+        let applets = APPLETS.map(applet);
         Layer::files(
             &[vec![busybox], applets.to_vec()].concat(),
             Compression::fast(),

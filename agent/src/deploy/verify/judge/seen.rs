@@ -37,6 +37,8 @@ pub(super) struct Sight {
     first_restarts: u64,
     /// Its newest health result when it was first seen.
     first_result: u64,
+    /// Its last start when it was first seen, unix milliseconds.
+    first_start: u64,
     /// Restarts and the moment since when it has run without another one.
     steady: Option<(u64, Instant)>,
     /// When it first started; `None` before it has.
@@ -71,6 +73,7 @@ impl Sight {
         Self {
             first_restarts: container.restarts,
             first_result: container.health_at_millis,
+            first_start: container.started_at_millis,
             steady: None,
             started: None,
             kept,
@@ -104,7 +107,8 @@ impl Seen {
         let fresh = Sight::new(container, false, self.as_it_was);
         let (began, changed) = (self.began, self.changed);
         let sight = self.containers.entry(container.id.clone()).or_insert(fresh);
-        sight.kept &= container.restarts == sight.first_restarts;
+        sight.kept &= container.restarts == sight.first_restarts
+            && container.started_at_millis == sight.first_start;
         sight.steady = match (container.state, sight.steady) {
             (ContainerState::Running, Some((restarts, since)))
                 if restarts == container.restarts =>

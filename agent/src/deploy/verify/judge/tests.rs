@@ -1,7 +1,5 @@
 //! What is good, what may become good, and what will not.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::healthcheck::Healthcheck;
 
@@ -12,16 +10,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn service(replicas: u32, restart: Restart) -> ResolvedService {
     ResolvedService {
-        name: "web".parse().unwrap(),
         image: "web:1".to_owned(),
         replicas,
         restart,
-        patience: Duration::from_secs(60),
-        mounts: BTreeSet::new(),
-        depends_on: BTreeSet::new(),
-        marks: BTreeMap::new(),
-        shown: BTreeMap::new(),
-        ports: BTreeSet::new(),
+        ..crate::testing::service("web")
     }
 }
 
@@ -29,26 +21,12 @@ fn container(state: ContainerState, health: Health) -> Container {
     Container {
         id: "c1".to_owned(),
         name: "opq-web-1".to_owned(),
-        service: "web".parse().unwrap(),
-        number: 1,
-        one_off: false,
         state,
         health,
-        health_output: String::new(),
-        health_at_millis: 0,
-        check: None,
-        exit_code: 0,
-        restarts: 0,
         image: "web:1".to_owned(),
         image_id: "sha256:new".to_owned(),
-        config_hash: String::new(),
-        working_dir: String::new(),
-        config_files: Vec::new(),
-        env_files: Vec::new(),
-        replaces: None,
         started_at_millis: 0,
-        ports: Vec::new(),
-        addresses: Vec::new(),
+        ..crate::testing::container("web")
     }
 }
 
