@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Container, Engine, EngineError, Run};
 use crate::journal::Journal;
-use crate::stage::compose_project;
 use crate::store::Store;
 
 mod adopt;
@@ -24,6 +23,7 @@ mod apply;
 mod back;
 mod commit;
 mod confirm;
+mod down;
 pub(crate) mod hooks;
 pub(crate) mod keep;
 mod layout;
@@ -277,34 +277,6 @@ impl Job {
             revision: Some(revision),
             fault: None,
         }
-    }
-
-    async fn down(&self, stack: &StackName, volumes: bool) -> Result<Option<EventKind>, Stopped> {
-        let applied = self.store.applied(stack)?;
-        let applied = applied.ok_or_else(|| point::unknown(no_such("record of the stack")))?;
-        self.enter(State::Applying);
-        let project = compose_project(&applied.spec, &self.store.directory_of(&applied.spec));
-        let down = self
-            .with_lines(|run| self.engine.down(&project, volumes, run))
-            .await;
-        if let Err(stopped) = &down
-            && self.is_ended_with(stopped).await
-        {
-            return Ok(None);
-        }
-        let gone_in_part = "a part of the stack may be gone: what is missing says controller doctor, then take it down again, or deploy";
-        let forgotten = down.and_then(|()| Ok(self.store.forget_current(stack)?));
-        forgotten.map_err(|stopped| Stopped {
-            fault: stopped.fault.hint(gone_in_part),
-            ..stopped
-        })?;
-        self.enter(State::Removed);
-        Ok(Some(EventKind::Finished {
-            outcome: Outcome::Succeeded,
-            state: State::Removed,
-            revision: None,
-            fault: None,
-        }))
     }
 
     /// Whether the agent ends too, so that the next one has to go on. What ends both at once may reach Compose first.

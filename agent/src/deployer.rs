@@ -209,8 +209,14 @@ impl Deployer {
             stage: &stage,
             neither: self.left_unknown(&stage.spec.stack).is_some(),
         };
-        let (planned, found) = facts.plan(scope, auths, adopt).await?;
+        let (mut planned, found) = facts.plan(scope, auths, adopt).await?;
         let mut inner = self.inner();
+        if let Some(active) = inner.active.get(&stage.spec.stack) {
+            let (who, id) = (&active.operator, active.deploy.short());
+            planned.plan.warnings.push(format!(
+                "deploy {id} of {who} runs on this stack: what it changes is not in this plan, which holds only until then"
+            ));
+        }
         inner
             .plans
             .retain(|prepared| prepared.made.elapsed() < PLAN_LIFE);

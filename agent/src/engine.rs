@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use proto::id::{ProjectName, ServiceName};
 use proto::plan::Disk;
 use proto::registry::RegistryAuth;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +53,16 @@ pub struct EngineFacts {
     pub architecture: String,
 }
 
+/// What a project's files name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Files, as written: env files, configs, secrets and bind sources that are relative. Paths with variables in them
+    /// are left out.
+    pub paths: Vec<String>,
+    /// Services, those of inactive profiles too.
+    pub services: BTreeSet<ServiceName>,
+}
+
 /// What Compose made of a project's files.
 #[derive(Debug, Clone)]
 pub struct Resolution {
@@ -81,15 +92,37 @@ pub struct ExistingVolume {
     pub options: BTreeMap<String, String>,
 }
 
-/// Who holds a port of the host.
+/// What carries a project's label beside its containers, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Belongings {
+    /// Networks.
+    pub networks: BTreeSet<String>,
+    /// Named volumes.
+    pub volumes: BTreeSet<String>,
+}
+
+/// A container of the host, whoever made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortHolder {
+pub struct HostContainer {
+    /// Without the leading slash.
+    pub name: String,
+    /// The project that it belongs to; empty without one.
+    pub project: String,
+    /// Ports of the host that it publishes now; none while it does not run.
+    pub published: Vec<Published>,
+}
+
+/// A program of the host that listens on a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
     /// Which port.
     pub port: Published,
-    /// A container's name, or the name of a program.
+    /// `program nginx`, or whose it is where its name is hidden.
     pub name: String,
-    /// The project that a container belongs to; empty for containers without one, and for programs.
-    pub project: String,
+    /// The id of the container that it runs in; `None` outside of one, and where that is hidden.
+    pub container: Option<String>,
+    /// Whether the agent may not see which process it is.
+    pub hidden: bool,
 }
 
 /// Something happened to a container of the project; look again.
@@ -105,9 +138,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Compose's version, probed once per start and remembered when it is usable (v2.26 or newer).
     async fn compose_version(&self) -> Result<String, EngineError>;
 
-    /// The file paths that the project's files name, uninterpolated, as written: env files, configs, secrets and
-    /// bind sources that are relative. Paths with variables in them are left out.
-    async fn named_paths(&self, project: &ComposeProject) -> Result<Vec<String>, EngineError>;
+    /// What the project's files name, uninterpolated, whatever profiles are active.
+    async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError>;
 
     /// `config --format json` for the project.
     async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError>;
@@ -148,18 +180,27 @@ pub trait Engine: Send + Sync + 'static {
     /// Room where images are kept.
     async fn disk(&self) -> Result<Disk, EngineError>;
 
+    /// The networks and volumes that carry the project's label.
+    async fn belongings(&self, project: &ProjectName) -> Result<Belongings, EngineError>;
+
+    /// Removes a network; gone already is success.
+    async fn remove_network(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Removes a volume with its data; gone already is success.
+    async fn remove_volume(&self, name: &str) -> Result<(), EngineError>;
+
     /// A volume by its name.
     async fn volume(&self, name: &str) -> Result<Option<ExistingVolume>, EngineError>;
 
     /// Whether there is a network of this name.
     async fn has_network(&self, name: &str) -> Result<bool, EngineError>;
 
-    /// Every port of the host that a running container publishes, whatever project it belongs to.
-    async fn published(&self) -> Result<Vec<PortHolder>, EngineError>;
+    /// Every container of the host, whatever project it belongs to, stopped ones too.
+    async fn host_containers(&self) -> Result<Vec<HostContainer>, EngineError>;
 
     /// Programs of the host that listen on one of these ports, containers' among them. What cannot be found out is
     /// left out.
-    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<PortHolder>;
+    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<Listener>;
 
     /// Pulls, verifies by inspect that the image of the right platform is there, tags it with its readable name.
     /// Progress is dropped when the queue is full.

@@ -28,15 +28,17 @@ mod outside;
 mod ripple;
 mod room;
 mod scope;
+mod taken;
 
 pub use adoption::{Adopted, Origin, check_owner, origin};
 pub(crate) use disk::missing as missing_bytes;
 pub use files::differing;
 pub use foreign::{Foreign, foreign, foreigners, older};
 pub use images::ImageFacts;
-pub use outside::{Surroundings, VolumeFound, ports_needed, settle};
+pub use outside::{Surroundings, VolumeFound, settle};
 pub use room::{HostResource, InTheWay, in_the_way};
 pub use scope::part;
+pub use taken::ports_needed;
 
 use ripple::Services;
 
@@ -105,6 +107,11 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
     let services = plan_services(inputs, &changed, &images);
     scope::check_joined(inputs, &services.plans)?;
     let orphans = orphans(inputs, &services.plans);
+    let notes = if inputs.part.is_none() {
+        inactive(inputs, &orphans)
+    } else {
+        Vec::new()
+    };
     let plan = Plan {
         id: inputs.id,
         stack: inputs.stage.spec.stack.clone(),
@@ -117,7 +124,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
         files,
         orphans,
         warnings,
-        notes: Vec::new(),
+        notes,
         project_directory: inputs.stage.directory.display().to_string(),
         disk: inputs.disk.clone(),
         hooks: inputs.stage.spec.hooks.iter().map(hook).collect(),
@@ -373,9 +380,28 @@ fn orphans(inputs: &Inputs<'_>, plans: &[ServicePlan]) -> Vec<OrphanPlan> {
             in_the_way: needed.map(InTheWay::needs).unwrap_or_default(),
         }
     });
+    let inactive = &inputs.stage.resolved.inactive;
     orphans
-        .filter(|orphan| inputs.part.is_none() || !orphan.in_the_way.is_empty())
+        .filter(|orphan| {
+            let left_over = inputs.part.is_none() && !inactive.contains(&orphan.service);
+            left_over || !orphan.in_the_way.is_empty()
+        })
         .collect()
+}
+
+/// Containers of services whose profiles are not active: to Compose, too, they are no orphans.
+fn inactive(inputs: &Inputs<'_>, orphans: &[OrphanPlan]) -> Vec<String> {
+    let inactive = &inputs.stage.resolved.inactive;
+    let stays = |container: &&Container| {
+        let goes = orphans.iter().any(|it| it.container == container.name);
+        !container.one_off && inactive.contains(&container.service) && !goes
+    };
+    let stays = inputs.containers.iter().filter(stays);
+    let told = stays.map(|container| {
+        let Container { name, service, .. } = container;
+        format!("{name} is left as it is: no profile of service {service} is active")
+    });
+    told.collect()
 }
 
 /// The services of which a plan starts containers.

@@ -19,7 +19,7 @@ mod outside;
 mod shown;
 
 pub use links::{Condition, Dependency};
-pub use outside::{NetworkAddress, Outside, Published, VolumeWanted};
+pub use outside::{NetworkAddress, Outside, PortRange, Published, VolumeWanted};
 pub(crate) use outside::{address, option_mark};
 pub(crate) use shown::short;
 
@@ -71,6 +71,9 @@ pub struct ResolvedService {
     /// Ports of the host that it publishes.
     #[serde(default)]
     pub ports: BTreeSet<Published>,
+    /// Ranges of which it publishes one port for each container.
+    #[serde(default)]
+    pub port_ranges: BTreeSet<PortRange>,
     /// How it depends on each of `depends_on`; empty in records of agents that did not note it.
     #[serde(default)]
     pub dependencies: BTreeMap<ServiceName, Dependency>,
@@ -108,6 +111,9 @@ pub struct ResolvedStack {
     /// What it needs of its host.
     #[serde(default)]
     pub outside: Outside,
+    /// Services that the files have, and whose profiles are not active.
+    #[serde(default)]
+    pub inactive: BTreeSet<ServiceName>,
 }
 
 impl ResolvedStack {
@@ -197,6 +203,7 @@ pub fn read(
         services,
         definitions: definitions(config, key),
         outside: outside::of(config, key),
+        inactive: BTreeSet::new(),
     })
 }
 
@@ -239,6 +246,7 @@ fn read_service(
         marks: marks(service, key),
         shown: BTreeMap::new(),
         ports: outside::ports(service),
+        port_ranges: outside::port_ranges(service),
     })
 }
 

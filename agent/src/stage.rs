@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::BlobId;
+use proto::id::{BlobId, ServiceName};
 use proto::limits::{BUNDLE_BYTES, BUNDLE_FILES};
 use proto::path::RelPath;
 use proto::stack::{ShippedFile, StackSpec};
 
 use crate::audit::Caller;
-use crate::engine::{ComposeProject, Engine};
+use crate::engine::{ComposeProject, Engine, Named};
 use crate::files::FileError;
 use crate::redact::Redactor;
 use crate::resolved::{self, ResolvedStack};
@@ -30,6 +30,8 @@ pub struct Session {
     awaited: BTreeMap<BlobId, u64>,
     incoming: Option<BlobWriter>,
     caller: Option<Caller>,
+    /// Every service that the files name, of inactive profiles too; empty before it is known.
+    declared: BTreeSet<ServiceName>,
 }
 
 impl Session {
@@ -51,6 +53,7 @@ impl Session {
             awaited: BTreeMap::new(),
             incoming: None,
             caller: None,
+            declared: BTreeSet::new(),
         };
         let files = std::mem::take(&mut session.spec.files);
         session.add(files)?;
@@ -143,31 +146,32 @@ impl Session {
     ///
     /// # Errors
     /// When Compose does not understand the files, or a path leaves the stack.
-    pub async fn wanted(&self) -> Result<Vec<String>, Fault> {
+    pub async fn wanted(&mut self) -> Result<Vec<String>, Fault> {
+        let named = self.named().await?;
+        self.declared = named.services;
+        Ok(named.paths)
+    }
+
+    async fn named(&self) -> Result<Named, Fault> {
         let version = self.engine.compose_version().await?;
         // All files, not the Compose files alone: others may be `include`d or extended from.
         let key = self.store.key().mark(
-            "paths",
+            "paths 2",
             &(&version, &self.spec.compose_files, &self.spec.files),
         );
-        if let Some(paths) = self.store.named_paths(&key)? {
-            return Ok(paths);
+        if let Some(named) = self.store.named(&key)? {
+            return Ok(named);
         }
         let staging = lay_out(&self.store, &self.spec)?;
-        let paths = self
-            .engine
-            .named_paths(&self.project(staging.path()))
-            .await?;
+        let named = self.engine.named(&self.project(staging.path())).await?;
         // `.` is the whole folder: the controller ships it file by file.
-        for path in paths
-            .iter()
-            .filter(|path| ![".", "./"].contains(&path.as_str()))
-        {
+        let paths = named.paths.iter();
+        for path in paths.filter(|path| ![".", "./"].contains(&path.as_str())) {
             path.parse::<RelPath>()
                 .map_err(|error| outside(&error.to_string()))?;
         }
-        self.store.save_named_paths(&key, &paths)?;
-        Ok(paths)
+        self.store.save_named(&key, &named)?;
+        Ok(named)
     }
 
     /// Resolves the stack and keeps the result. An unchanged stack starts no process.
@@ -190,7 +194,10 @@ impl Session {
         resolved::rewrite_prefix(&mut resolution.config, staging.path(), &self.directory);
         let redactor = Redactor::new(&self.spec.values);
         let key = self.store.key();
-        let resolved = resolved::read(&resolution.config, &self.directory, key, &redactor)?;
+        let mut resolved = resolved::read(&resolution.config, &self.directory, key, &redactor)?;
+        let active = |name: &ServiceName| resolved.service(name).is_some();
+        let inactive = self.declared.iter().filter(|name| !active(name));
+        resolved.inactive = inactive.cloned().collect();
         check_named_services(&self.spec, &resolved)?;
         let stage = Stage {
             id,

@@ -345,6 +345,7 @@ pub(crate) fn container(service: &str) -> Container {
         addresses: Vec::new(),
         published: BTreeSet::new(),
         endpoints: BTreeSet::new(),
+        host_network: false,
     }
 }
 
@@ -365,5 +366,6 @@ pub(crate) fn service(name: &str) -> ResolvedService {
         marks: BTreeMap::new(),
         shown: BTreeMap::new(),
         ports: BTreeSet::new(),
+        port_ranges: BTreeSet::new(),
     }
 }

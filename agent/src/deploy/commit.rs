@@ -173,6 +173,7 @@ impl State {
                 services,
                 definitions: self.resolved.definitions,
                 outside: self.resolved.outside,
+                inactive: self.resolved.inactive,
             },
             images,
             config_hashes,

@@ -119,6 +119,7 @@ mod tests {
             services: vec![web, service("db")],
             definitions: BTreeMap::new(),
             outside: Outside::default(),
+            inactive: BTreeSet::new(),
         };
         for (names, no_deps) in [
             (&["web"][..], true),

@@ -47,6 +47,11 @@ impl Facts<'_> {
         let stack = &stage.spec.stack;
         let base = store.current(stack)?;
         let applied = store.applied(stack)?;
+        let moved = base.as_ref();
+        let moved = moved.filter(|it| it.spec.project != stage.spec.project);
+        if let Some(base) = moved {
+            return Err(self.moved_project(base).await?);
+        }
         let part = planner::part(scope, stage, base.as_ref())?;
         let covered = |name: &ServiceName| part.as_ref().is_none_or(|part| part.covers(name));
         let names = stage.resolved.images_of(covered);
@@ -92,8 +97,36 @@ impl Facts<'_> {
         }
         let around = surroundings::look(store, engine, stage, &planned.plan).await?;
         let base = base.as_ref().or(found.as_ref());
-        let plan = planner::settle(planned.plan, stage, base, &around)?;
+        let plan = planner::settle(planned.plan, stage, base, &containers, &around)?;
         Ok((Planned { plan, ..planned }, found))
+    }
+
+    /// A stack whose project has another name now would run twice, the second time on empty volumes.
+    async fn moved_project(&self, base: &Revision) -> Result<Fault, Fault> {
+        let (old, new) = (&base.spec.project, &self.stage.spec.project);
+        let stack = &base.spec.stack;
+        let (containers, left) =
+            tokio::try_join!(self.engine.containers(old), self.engine.belongings(old))?;
+        let containers: BTreeSet<String> = containers.into_iter().map(|it| it.name).collect();
+        let what = format!("stack {stack} runs here as project {old}, not as {new}");
+        let mut fault = Fault::new(FaultKind::Refused, what);
+        for (kind, names) in [
+            ("containers", containers),
+            ("networks", left.networks),
+            ("volumes", left.volumes),
+        ] {
+            if !names.is_empty() {
+                let names: Vec<String> = names.into_iter().collect();
+                fault = fault.cause(format!("{kind} would be left: {}", names.join(", ")));
+            }
+        }
+        Ok(fault
+            .hint(format!(
+                "keep the name: project_name = \"{old}\" in [stacks.{stack}] of fleet.toml"
+            ))
+            .hint(
+                "or take it down first, which keeps its volumes under the old name: controller down",
+            ))
     }
 
     /// What somebody else started, if anything runs at all.

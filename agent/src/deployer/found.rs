@@ -214,7 +214,7 @@ async fn named(
     project: &ComposeProject,
     known: &[ShippedFile],
 ) -> Result<Vec<ShippedFile>, Fault> {
-    let paths = engine.named_paths(project).await?;
+    let paths = engine.named(project).await?.paths;
     let paths: BTreeSet<RelPath> = paths.iter().filter_map(|path| path.parse().ok()).collect();
     let folder = ProjectDir::open(&stage.directory)?;
     let mut files = Vec::new();

@@ -1,6 +1,8 @@
 //! Looks at what a changing plan depends on beside the stack itself: networks, volumes, ports, other stacks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use proto::fault::Fault;
@@ -24,22 +26,25 @@ pub(super) async fn look(
     let networks = try_join_all(networks.map(|name| network(engine, name)));
     let volumes = outside.volumes.iter().chain(outside.own_volumes.keys());
     let volumes = try_join_all(volumes.map(|name| volume(engine, name)));
-    let ports: BTreeSet<u16> = ports_needed(plan, stage)
-        .into_iter()
-        .map(|(_, port)| port.port)
-        .collect();
-    let ports = async {
+    let ports = ports_needed(plan, stage);
+    let listening = async {
         if ports.is_empty() {
-            return Ok(Default::default());
+            return Ok(Vec::new());
         }
-        let (published, listening) = tokio::join!(engine.published(), engine.listening(ports));
-        Ok::<_, EngineError>((published?, listening))
+        Ok::<_, EngineError>(engine.listening(ports).await)
     };
-    let (networks, volumes, ports) = tokio::try_join!(networks, volumes, ports)?;
+    let (networks, volumes, containers, listening, missing_folders) = tokio::try_join!(
+        networks,
+        volumes,
+        engine.host_containers(),
+        listening,
+        missing_folders(stage)
+    )?;
     let mut around = Surroundings {
         missing_networks: networks.into_iter().flatten().collect(),
-        published: ports.0,
-        listening: ports.1,
+        containers,
+        listening,
+        missing_folders,
         sharing: sharing(store, stage, plan)?,
         ..Surroundings::default()
     };
@@ -51,6 +56,34 @@ pub(super) async fn look(
         }
     }
     Ok(around)
+}
+
+/// A folder of a network file system that does not answer is nobody's business but the engine's.
+const FOLDERS_DEADLINE: Duration = Duration::from_secs(3);
+/// What the unit's sandbox shows otherwise than the engine sees it.
+const HIDDEN: [&str; 3] = ["/tmp", "/var/tmp", "/dev"];
+
+/// The folders that volumes of the project are and that are not there.
+async fn missing_folders(stage: &Stage) -> Result<Vec<(String, PathBuf)>, EngineError> {
+    let volumes = stage.resolved.outside.own_volumes.values();
+    let folders = volumes.filter_map(|it| Some((it.key.clone(), it.folder.clone()?)));
+    let folders = folders.filter(|(_, it)| !HIDDEN.iter().any(|hidden| it.starts_with(hidden)));
+    let mut folders: Vec<_> = folders.collect();
+    if folders.is_empty() {
+        return Ok(folders);
+    }
+    let look = tokio::task::spawn_blocking(move || {
+        let gone = |(_, folder): &(String, PathBuf)| {
+            let found = std::fs::metadata(folder);
+            found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
+        folders.retain(gone);
+        folders
+    });
+    match tokio::time::timeout(FOLDERS_DEADLINE, look).await {
+        Ok(Ok(missing)) => Ok(missing),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// The name, when there is none.

@@ -9,7 +9,9 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::{Attach, ComposeProject, EngineError, EngineSettings, Once, Resolution, Run, Up};
+use super::{
+    Attach, ComposeProject, EngineError, EngineSettings, Named, Once, Resolution, Run, Up,
+};
 use crate::process::{self, Captured, Finished, How, Limits, ProcessError, Program};
 
 mod argv;
@@ -61,18 +63,18 @@ impl Compose {
         self.found().await.map(|found| found.version.clone())
     }
 
-    /// The relative paths that the files name.
-    pub(super) async fn named_paths(
-        &self,
-        project: &ComposeProject,
-    ) -> Result<Vec<String>, EngineError> {
+    /// What the files name.
+    pub(super) async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError> {
         // A profile that is off now may be on in the next deploy; its files belong to the stack all the same.
         let everything = ComposeProject {
             profiles: vec!["*".to_owned()],
             ..project.clone()
         };
         let (config, _) = self.config(&everything, argv::AS_WRITTEN).await?;
-        Ok(paths::named(&config))
+        Ok(Named {
+            paths: paths::named(&config),
+            services: paths::services(&config),
+        })
     }
 
     /// What Compose makes of the files.

@@ -60,6 +60,9 @@ pub struct Container {
     /// Ports of the host that it publishes; it holds them while it is up.
     #[serde(default)]
     pub published: BTreeSet<Published>,
+    /// Whether it has the host's own network.
+    #[serde(default)]
+    pub host_network: bool,
     /// Its addresses in each network, by the engine's name of the network.
     #[serde(default)]
     pub endpoints: BTreeSet<NetworkAddress>,

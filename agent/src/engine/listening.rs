@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::PortHolder;
+use super::Listener;
 use crate::resolved::Published;
 
 /// Looking is reading files of the kernel; a host with very many processes is not waited for.
@@ -25,7 +25,7 @@ struct Socket {
 }
 
 /// Programs that listen on one of these ports.
-pub(super) async fn on(ports: BTreeSet<u16>) -> Vec<PortHolder> {
+pub(super) async fn on(ports: BTreeSet<u16>) -> Vec<Listener> {
     let look = tokio::task::spawn_blocking(move || look(&ports));
     match tokio::time::timeout(DEADLINE, look).await {
         Ok(Ok(found)) => found,
@@ -33,7 +33,7 @@ pub(super) async fn on(ports: BTreeSet<u16>) -> Vec<PortHolder> {
     }
 }
 
-fn look(ports: &BTreeSet<u16>) -> Vec<PortHolder> {
+fn look(ports: &BTreeSet<u16>) -> Vec<Listener> {
     let mut sockets = Vec::new();
     for (table, protocol, state) in TABLES {
         let text = fs::read_to_string(format!("/proc/self/net/{table}")).unwrap_or_default();
@@ -44,19 +44,21 @@ fn look(ports: &BTreeSet<u16>) -> Vec<PortHolder> {
     if sockets.is_empty() {
         return Vec::new();
     }
-    let names = programs(&sockets.iter().map(|socket| socket.inode).collect());
-    sockets
-        .into_iter()
-        .map(|socket| PortHolder {
-            name: match names.get(&socket.inode) {
-                Some(name) => format!("program {name}"),
+    let programs = programs(&sockets.iter().map(|socket| socket.inode).collect());
+    let listener = |socket: Socket| {
+        let program = programs.get(&socket.inode);
+        Listener {
+            name: match program {
+                Some(program) => format!("program {}", program.name),
                 // The sandbox hides whose files are open.
                 None => format!("a program of user {}", socket.user),
             },
             port: socket.port,
-            project: String::new(),
-        })
-        .collect()
+            hidden: program.is_none(),
+            container: program.and_then(|program| program.container.clone()),
+        }
+    };
+    sockets.into_iter().map(listener).collect()
 }
 
 /// `0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000  0  12345 …`
@@ -100,8 +102,13 @@ fn address(hex: &str) -> Option<IpAddr> {
     }
 }
 
-/// The names of the processes that have these sockets open.
-fn programs(wanted: &BTreeSet<u64>) -> BTreeMap<u64, String> {
+struct Running {
+    name: String,
+    container: Option<String>,
+}
+
+/// The processes that have these sockets open.
+fn programs(wanted: &BTreeSet<u64>) -> BTreeMap<u64, Running> {
     let mut found = BTreeMap::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = process.file_name();
@@ -111,8 +118,12 @@ fn programs(wanted: &BTreeSet<u64>) -> BTreeMap<u64, String> {
             let inode = fs::read_link(file.path()).ok();
             let inode = inode.and_then(|target| inode_of(target.to_str()?));
             if let Some(inode) = inode.filter(|inode| wanted.contains(inode)) {
-                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                found.insert(inode, name.trim().to_owned());
+                let read = |file: &str| fs::read_to_string(process.path().join(file));
+                let running = Running {
+                    name: read("comm").unwrap_or_default().trim().to_owned(),
+                    container: container_of(&read("cgroup").unwrap_or_default()),
+                };
+                found.insert(inode, running);
             }
         }
         if found.len() == wanted.len() {
@@ -120,6 +131,13 @@ fn programs(wanted: &BTreeSet<u64>) -> BTreeMap<u64, String> {
         }
     }
     found
+}
+
+/// The container's id in a process's control groups: `0::/system.slice/docker-0123….scope`, `5:cpu:/docker/0123…`.
+fn container_of(groups: &str) -> Option<String> {
+    let mut words = groups.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_id = |word: &&str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    words.find(is_id).map(str::to_owned)
 }
 
 /// `socket:[12345]`.
@@ -156,6 +174,19 @@ mod tests {
             .map(word)
             .concat();
         assert_eq!(address(&mapped), Some(Ipv4Addr::new(10, 0, 0, 1).into()));
+    }
+
+    #[test]
+    fn a_process_of_a_container_is_known_by_its_control_group() {
+        let id = "0123456789abcdef".repeat(4);
+        for groups in [
+            format!("0::/system.slice/docker-{id}.scope\n"),
+            format!("12:cpu:/docker/{id}\n0::/other"),
+            format!("4:devices:/lab-emilia/{id}"),
+        ] {
+            assert_eq!(container_of(&groups).as_ref(), Some(&id), "{groups}");
+        }
+        assert_eq!(container_of("0::/user.slice/session-1.scope"), None);
     }
 
     proptest! {

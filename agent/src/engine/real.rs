@@ -16,9 +16,9 @@ use super::compose::Compose;
 use super::docker::Docker;
 use super::listening;
 use super::{
-    Attach, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume,
-    Layer, LayerProgress, LocalImage, LogRange, Nudge, Once, PortHolder, Pull, RawLine,
-    RemoteImage, Resolution, Run, Up,
+    Attach, Belongings, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd,
+    ExistingVolume, HostContainer, Layer, LayerProgress, Listener, LocalImage, LogRange, Named,
+    Nudge, Once, Pull, RawLine, RemoteImage, Resolution, Run, Up,
 };
 use crate::witness;
 
@@ -71,8 +71,8 @@ impl Engine for RealEngine {
         self.compose.version().await
     }
 
-    async fn named_paths(&self, project: &ComposeProject) -> Result<Vec<String>, EngineError> {
-        self.compose.named_paths(project).await
+    async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError> {
+        self.compose.named(project).await
     }
 
     async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError> {
@@ -117,6 +117,18 @@ impl Engine for RealEngine {
         self.docker.disk().await
     }
 
+    async fn belongings(&self, project: &ProjectName) -> Result<Belongings, EngineError> {
+        self.docker.belongings(project).await
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<(), EngineError> {
+        between("remove", self.docker.remove_network(name)).await
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
+        between("remove", self.docker.remove_volume(name)).await
+    }
+
     async fn volume(&self, name: &str) -> Result<Option<ExistingVolume>, EngineError> {
         self.docker.volume(name).await
     }
@@ -125,11 +137,11 @@ impl Engine for RealEngine {
         self.docker.has_network(name).await
     }
 
-    async fn published(&self) -> Result<Vec<PortHolder>, EngineError> {
-        self.docker.published().await
+    async fn host_containers(&self) -> Result<Vec<HostContainer>, EngineError> {
+        self.docker.host_containers().await
     }
 
-    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<PortHolder> {
+    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<Listener> {
         listening::on(ports).await
     }
 

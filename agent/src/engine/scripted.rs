@@ -14,7 +14,9 @@ pub use self::commands::Answer;
 use self::faults::Faults;
 pub use self::faults::{Call, Method, Trouble};
 use self::world::World;
-use super::{Container, EngineError, ExecEnd, ExistingVolume, LocalImage, PortHolder, Run};
+use super::{
+    Container, EngineError, ExecEnd, ExistingVolume, HostContainer, Listener, LocalImage, Run,
+};
 
 mod behaviour;
 mod commands;
@@ -114,14 +116,14 @@ impl ScriptedEngine {
         self.world().volumes.insert(name.to_owned(), volume);
     }
 
-    /// A container holds a port of the host.
-    pub fn publish_port(&self, holder: PortHolder) {
-        self.world().published.push(holder);
+    /// There is a container that has nothing to do with any project of the test.
+    pub fn add_stranger(&self, container: HostContainer) {
+        self.world().strangers.push(container);
     }
 
     /// A program holds a port of the host.
-    pub fn listen(&self, holder: PortHolder) {
-        self.world().listening.push(holder);
+    pub fn listen(&self, listener: Listener) {
+        self.world().listening.push(listener);
     }
 
     /// So many bytes are left for images.

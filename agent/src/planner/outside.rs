@@ -1,14 +1,15 @@
 //! What a stack needs of its host: refused here, before anything stops, where the host cannot give it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::StackName;
 use proto::plan::Plan;
 
-use super::starting;
-use crate::engine::PortHolder;
-use crate::resolved::{Published, ResolvedService, VolumeWanted};
+use super::taken;
+use crate::engine::{Container, HostContainer, Listener};
+use crate::resolved::VolumeWanted;
 use crate::store::{Revision, Stage};
 
 /// The most stacks that one note names.
@@ -32,23 +33,14 @@ pub struct Surroundings {
     pub missing_volumes: Vec<String>,
     /// The project's own volumes that are there.
     pub volumes: BTreeMap<String, VolumeFound>,
-    /// Ports that containers publish, this project's too.
-    pub published: Vec<PortHolder>,
-    /// Ports that programs listen on, the engine's own for its containers too.
-    pub listening: Vec<PortHolder>,
+    /// Every container of the host, this project's too.
+    pub containers: Vec<HostContainer>,
+    /// Programs that listen on ports of the plan, the engine's own for its containers too.
+    pub listening: Vec<Listener>,
+    /// Folders of the host that volumes of the project are, and that are not there: by the volume's key.
+    pub missing_folders: Vec<(String, PathBuf)>,
     /// Other stacks of the host that use an image of this plan under the same name.
     pub sharing: BTreeMap<String, Vec<StackName>>,
-}
-
-/// Ports of the host that services need anew for a plan, with who needs them.
-pub fn ports_needed<'a>(
-    plan: &Plan,
-    stage: &'a Stage,
-) -> Vec<(&'a ResolvedService, &'a Published)> {
-    starting(&stage.resolved, &plan.services)
-        .into_iter()
-        .flat_map(|service| service.ports.iter().map(move |port| (service, port)))
-        .collect()
 }
 
 /// The plan with what its surroundings add to it.
@@ -59,11 +51,12 @@ pub fn settle(
     mut plan: Plan,
     stage: &Stage,
     base: Option<&Revision>,
+    containers: &[Container],
     around: &Surroundings,
 ) -> Result<Plan, Fault> {
     check_missing(around)?;
     check_volumes(&mut plan, stage, base, around)?;
-    check_ports(&plan, stage, around)?;
+    taken::check(&plan, stage, containers, around)?;
     for (reference, stacks) in &around.sharing {
         let names: Vec<&str> = stacks.iter().map(StackName::as_str).collect();
         let more = names.len().saturating_sub(MOST_NAMED);
@@ -92,6 +85,7 @@ fn refused(what: String) -> Fault {
 }
 
 fn check_missing(around: &Surroundings) -> Result<(), Fault> {
+    check_folders(around)?;
     let networks = around.missing_networks.iter().map(|name| ("network", name));
     let volumes = around.missing_volumes.iter().map(|name| ("volume", name));
     let missing: Vec<(&str, &String)> = networks.chain(volumes).collect();
@@ -108,6 +102,27 @@ fn check_missing(around: &Surroundings) -> Result<(), Fault> {
         fault = fault.hint(format!("make it on the host: docker {kind} create {name}"));
     }
     Err(fault)
+}
+
+/// The engine finds out only when it starts a container that mounts the volume, after the old one has gone.
+fn check_folders(around: &Surroundings) -> Result<(), Fault> {
+    let told = around.missing_folders.iter().map(|(volume, folder)| {
+        let folder = folder.display();
+        format!("volume {volume} is the folder {folder}, which is not there")
+    });
+    let mut told = told;
+    let Some(first) = told.next() else {
+        return Ok(());
+    };
+    let fault = told.fold(refused(first), Fault::cause);
+    let hint = |(_, folder): &(String, PathBuf)| {
+        format!("make it on the host: mkdir -p {}", folder.display())
+    };
+    Err(around
+        .missing_folders
+        .iter()
+        .map(hint)
+        .fold(fault, Fault::hint))
 }
 
 /// Compose keeps a volume as it is, or asks whether to make it anew without its data.
@@ -167,41 +182,4 @@ fn differences(wanted: &VolumeWanted, found: &VolumeFound) -> Vec<String> {
         }
     }
     differences
-}
-
-fn check_ports(plan: &Plan, stage: &Stage, around: &Surroundings) -> Result<(), Fault> {
-    let needed = ports_needed(plan, stage);
-    let mut taken: BTreeSet<String> = BTreeSet::new();
-    for (service, port) in &needed {
-        let holders = around.published.iter();
-        let others = holders.filter(|one| one.project != plan.project.as_str());
-        let containers = others
-            .filter(|one| one.port.collides(port))
-            .map(|one| format!("container {}", one.name));
-        // The engine listens itself for what its containers publish.
-        let by_engine = |one: &&PortHolder| {
-            !around
-                .published
-                .iter()
-                .any(|it| it.port.collides(&one.port))
-        };
-        let programs = around.listening.iter().filter(by_engine);
-        let programs = programs
-            .filter(|one| one.port.collides(port))
-            .map(|one| one.name.clone());
-        let beside = needed
-            .iter()
-            .filter(|(other, theirs)| other.name < service.name && theirs.collides(port))
-            .map(|(other, _)| format!("service {} of the same stack", other.name));
-        let holders = containers.chain(programs).chain(beside);
-        taken.extend(
-            holders.map(|holder| format!("port {port} of {} is taken by {holder}", service.name)),
-        );
-    }
-    let mut taken = taken.into_iter();
-    let Some(first) = taken.next() else {
-        return Ok(());
-    };
-    let fault = refused(first).hint("publish another port, or stop what holds this one");
-    Err(taken.fold(fault, Fault::cause))
 }

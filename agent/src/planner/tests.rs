@@ -58,6 +58,7 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
             services,
             definitions: [("network default".to_owned(), "n".to_owned())].into(),
             outside: Outside::default(),
+            inactive: BTreeSet::new(),
         },
         warnings: Vec::new(),
         compose_version: "2.26.1".to_owned(),

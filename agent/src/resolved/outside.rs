@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,6 +43,36 @@ impl std::fmt::Display for Published {
     }
 }
 
+/// Ports of the host of which the engine takes one that is free for each container.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortRange {
+    /// On this address; `None`: on all.
+    pub ip: Option<IpAddr>,
+    /// The first.
+    pub first: u16,
+    /// The last, which belongs to it.
+    pub last: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+}
+
+impl PortRange {
+    /// Its ports, one by one.
+    pub fn ports(&self) -> impl Iterator<Item = Published> {
+        (self.first..=self.last).map(|port| Published {
+            ip: self.ip,
+            port,
+            protocol: self.protocol.clone(),
+        })
+    }
+}
+
+impl std::fmt::Display for PortRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}/{}", self.first, self.last, self.protocol)
+    }
+}
+
 /// A fixed address of a container in a network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NetworkAddress {
@@ -72,6 +103,9 @@ pub struct VolumeWanted {
     pub driver: String,
     /// Keyed digests of its driver's options: an option may hold a password.
     pub options: BTreeMap<String, String>,
+    /// The folder of the host that it is, where it is one that has to be there.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
 }
 
 /// Networks and volumes, by the engine's names.
@@ -110,6 +144,7 @@ pub(super) fn of(config: &Value, key: &HostKey) -> Outside {
             key: volume_key,
             driver: driver.unwrap_or("local").to_owned(),
             options: options(volume, key),
+            folder: folder(volume),
         };
         outside.own_volumes.insert(name, wanted);
     }
@@ -129,6 +164,16 @@ fn named<'a>(
 
 fn is_external(item: &Value) -> bool {
     item.get("external").and_then(Value::as_bool) == Some(true)
+}
+
+/// A bind of a folder, as `driver_opts: { type: none, o: bind, device: /srv/data }`.
+fn folder(volume: &Value) -> Option<PathBuf> {
+    let option = |name: &str| volume.pointer(&format!("/driver_opts/{name}"))?.as_str();
+    let binds = option("o")?
+        .split(',')
+        .any(|word| matches!(word, "bind" | "rbind"));
+    let device = Path::new(option("device")?);
+    (binds && device.is_absolute()).then(|| device.to_owned())
 }
 
 fn options(volume: &Value, key: &HostKey) -> BTreeMap<String, String> {
@@ -164,19 +209,41 @@ pub(super) fn addresses(service: &Value, config: &Value) -> BTreeSet<NetworkAddr
 
 /// The ports that a service publishes under a number of its own; of a range the engine takes what is free.
 pub(super) fn ports(service: &Value) -> BTreeSet<Published> {
-    let ports = service.get("ports").and_then(Value::as_array);
-    ports.into_iter().flatten().filter_map(port).collect()
+    let single = ranges_of(service).filter(|range| range.first == range.last);
+    single.flat_map(|range| range.ports().next()).collect()
 }
 
-fn port(port: &Value) -> Option<Published> {
-    let number = match port.get("published")? {
-        Value::String(text) => text.parse().ok()?,
-        other => u16::try_from(other.as_u64()?).ok()?,
+/// The ranges that a service publishes one port of.
+pub(super) fn port_ranges(service: &Value) -> BTreeSet<PortRange> {
+    ranges_of(service)
+        .filter(|range| range.first < range.last)
+        .collect()
+}
+
+fn ranges_of(service: &Value) -> impl Iterator<Item = PortRange> {
+    let ports = service.get("ports").and_then(Value::as_array);
+    ports.into_iter().flatten().filter_map(range)
+}
+
+fn range(port: &Value) -> Option<PortRange> {
+    let (first, last) = match port.get("published")? {
+        Value::String(text) => match text.split_once('-') {
+            Some((first, last)) => (first.parse().ok()?, last.parse().ok()?),
+            None => {
+                let number = text.parse().ok()?;
+                (number, number)
+            }
+        },
+        other => {
+            let number = u16::try_from(other.as_u64()?).ok()?;
+            (number, number)
+        }
     };
     let text = |name: &str| port.get(name).and_then(Value::as_str);
-    Some(Published {
+    Some(PortRange {
         ip: text("host_ip").and_then(address),
-        port: (number > 0).then_some(number)?,
+        first: (first > 0).then_some(first)?,
+        last,
         protocol: text("protocol").unwrap_or("tcp").to_owned(),
     })
 }
@@ -205,6 +272,26 @@ mod tests {
         assert_eq!(ports(&service), wanted.into());
         let names: Vec<String> = ports(&service).iter().map(ToString::to_string).collect();
         assert_eq!(names, ["53/udp", "127.0.0.1:8080/tcp"]);
+        let ranges = port_ranges(&service);
+        let told: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["8000-8010/tcp"]);
+        assert_eq!(ranges.first().unwrap().ports().count(), 11);
+    }
+
+    #[test]
+    fn a_volume_that_is_a_folder_of_the_host_says_which() {
+        let of = |o: &str, device: &str| {
+            folder(&json!({"driver_opts": {"type": "none", "o": o, "device": device}}))
+        };
+        assert_eq!(of("ro,bind", "/srv/x"), Some("/srv/x".into()));
+        for (o, device) in [
+            ("addr=10.0.0.1", "/srv/x"),
+            ("bind", "./x"),
+            ("bind", ":/x"),
+        ] {
+            assert_eq!(of(o, device), None, "{o} {device}");
+        }
+        assert_eq!(folder(&json!({"driver": "local"})), None);
     }
 
     #[test]

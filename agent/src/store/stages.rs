@@ -7,6 +7,7 @@ use proto::stack::StackSpec;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
+use crate::engine::Named;
 use crate::files::FileError;
 use crate::record;
 use crate::resolved::ResolvedStack;
@@ -62,25 +63,24 @@ impl Store {
         record::write(&self.stage_path(&stage.id), stage)
     }
 
-    /// The paths that Compose files name, remembered by the files' content so that an unchanged stack
-    /// starts no process.
+    /// What Compose files name, remembered by the files' content so that an unchanged stack starts no process.
     ///
     /// # Errors
     /// When its file cannot be read.
-    pub fn named_paths(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
+    pub fn named(&self, key: &str) -> Result<Option<Named>, FileError> {
         remembered(record::read(
             &self.root.join("stages").join(format!("{key}.paths")),
         ))
     }
 
-    /// Remembers [`Self::named_paths`].
+    /// Remembers [`Self::named`].
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn save_named_paths(&self, key: &str, paths: &[String]) -> Result<(), FileError> {
+    pub fn save_named(&self, key: &str, named: &Named) -> Result<(), FileError> {
         record::write(
             &self.root.join("stages").join(format!("{key}.paths")),
-            &paths,
+            named,
         )
     }
 }

@@ -34,10 +34,7 @@ fn read(world: &World, path: &str) -> Option<String> {
 async fn an_unchanged_stack_starts_no_compose_to_be_read() {
     let world = World::new();
     world.deploy(&stack("a"), 1).await;
-    let before = (
-        world.count(Method::Resolve),
-        world.count(Method::NamedPaths),
-    );
+    let before = (world.count(Method::Resolve), world.count(Method::Named));
     assert_eq!(before, (1, 1));
     let plan = world.plan(&stack("a")).await.unwrap();
     assert!(!plan.has_changes(), "{plan:?}");
@@ -45,10 +42,7 @@ async fn an_unchanged_stack_starts_no_compose_to_be_read() {
     let plan = world.plan(&stack("a")).await.unwrap();
     assert!(!plan.has_changes(), "{plan:?}");
     assert_eq!(
-        (
-            world.count(Method::Resolve),
-            world.count(Method::NamedPaths)
-        ),
+        (world.count(Method::Resolve), world.count(Method::Named)),
         before
     );
     world.plan(&stack("b")).await.unwrap();

@@ -12,7 +12,7 @@ const BESIDE: [Method; 5] = [
     Method::Disk,
     Method::Volume,
     Method::HasNetwork,
-    Method::Published,
+    Method::HostContainers,
 ];
 
 #[tokio::test(start_paused = true)]

@@ -127,7 +127,7 @@ async fn pulls(live: &Live) {
 }
 
 async fn files(live: &Live) {
-    let paths = live.engine.named_paths(&live.project()).await.unwrap();
+    let paths = live.engine.named(&live.project()).await.unwrap().paths;
     assert_eq!(paths, ["./data", "off.env", "plain.env"]);
     let error = live.engine.resolve(&live.project()).await.unwrap_err();
     println!("without its env file: {error:?}");

@@ -49,6 +49,8 @@ pub(super) fn differences(revision: &Revision, containers: &[Container]) -> Vec<
                 format!("container {} is half made", container.name),
                 "Compose was ended while it replaced another one",
             ));
+        } else if revision.resolved.inactive.contains(&container.service) {
+            // Somebody has started it with its profile, beside the stack.
         } else if revision.resolved.service(&container.service).is_none() {
             found.push(Difference {
                 what: format!("container {} belongs to no service", container.name),

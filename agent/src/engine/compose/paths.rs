@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use proto::id::ServiceName;
 use serde_json::Value;
 
 /// Every relative path, as written, sorted, each once.
@@ -30,6 +31,12 @@ pub(in crate::engine) fn named(config: &Value) -> Vec<String> {
         }
     }
     found.into_iter().collect()
+}
+
+/// The services, by the names that could have come from Compose.
+pub(in crate::engine) fn services(config: &Value) -> BTreeSet<ServiceName> {
+    let services = config["services"].as_object().into_iter().flatten();
+    services.filter_map(|(name, _)| name.parse().ok()).collect()
 }
 
 fn members<'a>(config: &'a Value, section: &str) -> impl Iterator<Item = &'a Value> {

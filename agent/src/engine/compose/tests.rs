@@ -207,7 +207,7 @@ async fn every_compose_from_the_oldest_on_is_driven_without_a_switch_that_it_lac
         let host = Host::with(answer);
         let (compose, project) = (&host.compose, host.project());
         assert_eq!(compose.version().await.unwrap(), version);
-        compose.named_paths(&project).await.unwrap();
+        compose.named(&project).await.unwrap();
         compose.resolve(&project).await.unwrap();
         let hashes = compose.config_hashes(&project).await.unwrap();
         assert_eq!(hashes.len(), 1);

@@ -185,6 +185,7 @@ impl Inspected {
         Some(Container {
             addresses,
             endpoints,
+            host_network: self.host_config.network_mode == "host",
             published: bound,
             service: label(SERVICE_LABEL).parse().ok()?,
             number: label(NUMBER_LABEL).parse().unwrap_or(1),
@@ -430,6 +431,7 @@ mod tests {
                         protocol: "tcp".to_owned(),
                     })
                     .into(),
+                host_network: false,
                 endpoints: [
                     ("shop_back", "172.18.0.3"),
                     ("shop_back", "fd00::3"),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::compose::paths;
-use crate::engine::{ComposeProject, EngineError, Resolution, Up};
+use crate::engine::{ComposeProject, EngineError, Named, Resolution, Up};
 
 /// A service to converge.
 pub(super) struct Service {
@@ -32,9 +32,13 @@ impl Service {
     }
 }
 
-/// The relative paths that the first file names.
-pub(super) fn named_paths(project: &ComposeProject) -> Result<Vec<String>, EngineError> {
-    Ok(paths::named(&parse(&text(project)?)?))
+/// What the first file names.
+pub(super) fn named(project: &ComposeProject) -> Result<Named, EngineError> {
+    let config = parse(&text(project)?)?;
+    Ok(Named {
+        paths: paths::named(&config),
+        services: paths::services(&config),
+    })
 }
 
 /// The first file with its variables replaced, its paths made absolute and inactive services left out.

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Method, ScriptedEngine, config};
 use crate::engine::{
-    Attach, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd, ExistingVolume,
-    Layer, LayerProgress, LocalImage, LogRange, Nudge, Once, PortHolder, Pull, RawLine,
-    RemoteImage, Resolution, Run, Up,
+    Attach, Belongings, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd,
+    ExistingVolume, HostContainer, Layer, LayerProgress, Listener, LocalImage, LogRange, Named,
+    Nudge, Once, Pull, RawLine, RemoteImage, Resolution, Run, Up,
 };
 
 #[async_trait]
@@ -37,10 +37,9 @@ impl Engine for ScriptedEngine {
         Ok("2.26.1".to_owned())
     }
 
-    async fn named_paths(&self, project: &ComposeProject) -> Result<Vec<String>, EngineError> {
-        self.enter(Method::NamedPaths, project.name.as_str())
-            .await?;
-        config::named_paths(project)
+    async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError> {
+        self.enter(Method::Named, project.name.as_str()).await?;
+        config::named(project)
     }
 
     async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError> {
@@ -105,6 +104,25 @@ impl Engine for ScriptedEngine {
         })
     }
 
+    async fn belongings(&self, project: &ProjectName) -> Result<Belongings, EngineError> {
+        self.enter(Method::Belongings, project.as_str()).await?;
+        Ok(self.world().belongings(project))
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<(), EngineError> {
+        self.enter(Method::RemoveNetwork, name).await?;
+        self.world().networks.remove(name);
+        self.changed();
+        Ok(())
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
+        self.enter(Method::RemoveVolume, name).await?;
+        self.world().volumes.remove(name);
+        self.changed();
+        Ok(())
+    }
+
     async fn volume(&self, name: &str) -> Result<Option<ExistingVolume>, EngineError> {
         self.enter(Method::Volume, name).await?;
         Ok(self.world().volumes.get(name).cloned())
@@ -115,12 +133,20 @@ impl Engine for ScriptedEngine {
         Ok(self.world().networks.contains(name))
     }
 
-    async fn published(&self) -> Result<Vec<PortHolder>, EngineError> {
-        self.enter(Method::Published, "").await?;
-        Ok(self.world().published.clone())
+    async fn host_containers(&self) -> Result<Vec<HostContainer>, EngineError> {
+        self.enter(Method::HostContainers, "").await?;
+        let own = self.world().all_containers().into_iter();
+        let own = own.map(|it| HostContainer {
+            published: it.published.into_iter().collect(),
+            name: it.name,
+            // The world does not say which; nobody asks for those of other projects.
+            project: String::new(),
+        });
+        let strangers = self.world().strangers.clone();
+        Ok(own.chain(strangers).collect())
     }
 
-    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<PortHolder> {
+    async fn listening(&self, ports: BTreeSet<u16>) -> Vec<Listener> {
         let mut listening = self.world().listening.clone();
         listening.retain(|one| ports.contains(&one.port.port));
         listening

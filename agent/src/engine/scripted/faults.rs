@@ -11,8 +11,8 @@ pub enum Method {
     Facts,
     /// `compose_version`.
     ComposeVersion,
-    /// `named_paths`.
-    NamedPaths,
+    /// `named`.
+    Named,
     /// `resolve`.
     Resolve,
     /// `config_hashes`.
@@ -27,12 +27,18 @@ pub enum Method {
     Layers,
     /// `disk`.
     Disk,
+    /// `belongings`.
+    Belongings,
+    /// `remove_network`.
+    RemoveNetwork,
+    /// `remove_volume`.
+    RemoveVolume,
     /// `volume`.
     Volume,
     /// `has_network`.
     HasNetwork,
-    /// `published`.
-    Published,
+    /// `host_containers`.
+    HostContainers,
     /// `pull`.
     Pull,
     /// `up`.

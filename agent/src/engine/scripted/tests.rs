@@ -73,7 +73,7 @@ fn run() -> Run {
 #[tokio::test]
 async fn files_are_read_as_compose_would() {
     let case = Case::new();
-    let paths = case.engine.named_paths(&case.project("1")).await.unwrap();
+    let paths = case.engine.named(&case.project("1")).await.unwrap().paths;
     assert_eq!(paths, ["./data", "c.txt"]);
     let resolution = case.engine.resolve(&case.project("1")).await.unwrap();
     let web = &resolution.config["services"]["web"];

@@ -15,8 +15,8 @@ use super::commands::{Answer, Command};
 use super::config::Service;
 use crate::clock;
 use crate::engine::{
-    ComposeProject, Container, EngineError, ExecEnd, ExistingVolume, LocalImage, PortHolder,
-    RawLine, RemoteImage,
+    Belongings, ComposeProject, Container, EngineError, ExecEnd, ExistingVolume, HostContainer,
+    Listener, LocalImage, RawLine, RemoteImage,
 };
 
 mod images;
@@ -33,10 +33,10 @@ pub(super) struct World {
     pub(super) volumes: BTreeMap<String, ExistingVolume>,
     /// By name.
     pub(super) networks: BTreeSet<String>,
-    /// Ports that containers hold, as a test says.
-    pub(super) published: Vec<PortHolder>,
+    /// Containers that others have made, as a test says.
+    pub(super) strangers: Vec<HostContainer>,
     /// Ports that programs hold.
-    pub(super) listening: Vec<PortHolder>,
+    pub(super) listening: Vec<Listener>,
     /// Bytes of room for images.
     pub(super) free: u64,
     /// By their first word.
@@ -92,7 +92,7 @@ impl World {
             behaviours: HashMap::new(),
             volumes: BTreeMap::new(),
             networks: BTreeSet::new(),
-            published: Vec::new(),
+            strangers: Vec::new(),
             listening: Vec::new(),
             free: 1 << 40,
             programs: HashMap::new(),
@@ -123,6 +123,15 @@ impl World {
             .values()
             .map(|life| life.at(age, self.born_millis))
             .collect()
+    }
+
+    /// By name alone: what Compose makes for a project begins with the project's name.
+    pub(super) fn belongings(&self, project: &ProjectName) -> Belongings {
+        let own = |name: &&String| name.starts_with(&format!("{project}_"));
+        Belongings {
+            networks: self.networks.iter().filter(own).cloned().collect(),
+            volumes: self.volumes.keys().filter(own).cloned().collect(),
+        }
     }
 
     /// When a container of the project will look different, if nobody does anything.
@@ -270,6 +279,7 @@ impl World {
             addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
             published: BTreeSet::new(),
             endpoints: BTreeSet::new(),
+            host_network: false,
         };
         Life {
             project: project.name.clone(),

@@ -39,7 +39,11 @@ async fn every_call(fake: &Fake) -> Vec<Called> {
             "outer",
             docker.has_network("outer").await.map(drop),
         ),
-        ("published", "host", docker.published().await.map(drop)),
+        (
+            "host_containers",
+            "host",
+            docker.host_containers().await.map(drop),
+        ),
         ("names", "org/a", docker.names("org/a").await.map(drop)),
         (
             "prepare_exec",

@@ -139,7 +139,7 @@ async fn use_it(docker: &Docker) {
     assert!(docker.disk().await.unwrap().free > 0);
     assert!(docker.volume("data").await.unwrap().is_some());
     assert!(docker.has_network("edge").await.unwrap());
-    docker.published().await.unwrap();
+    docker.host_containers().await.unwrap();
     docker.rename_container("c", "other").await.unwrap();
     docker.remove_container("c").await.unwrap();
     let argv = ["true".to_owned()];
