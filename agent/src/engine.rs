@@ -28,6 +28,7 @@ mod work;
 
 pub use crate::process::Printed;
 pub use container::Container;
+pub(crate) use container::SHORT_ID;
 pub use error::EngineError;
 pub use image::{Layer, LayerProgress, LocalImage, Pull, RemoteImage};
 pub use log::{LogRange, RawLine};

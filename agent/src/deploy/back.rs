@@ -8,7 +8,7 @@ use proto::id::StackName;
 use tokio::time::{Instant, timeout};
 
 use super::unsteady::unsteady;
-use super::{Job, Point, Stopped, point, restore, room, verify};
+use super::{Job, Point, Stopped, point, restore, room, tidy, verify};
 use crate::engine::{Container, EngineError};
 use crate::stage::compose_project;
 use crate::store::Revision;
@@ -147,8 +147,8 @@ impl Job {
         Ok(())
     }
 
-    /// What this deploy has made for services that the revision does not have goes; what else is in its way gives way;
-    /// what had given way to this deploy has its name again.
+    /// What this deploy has made for services that the revision does not have goes, what had given way to it has its own
+    /// name again, and what else is in the revision's way gives way.
     async fn make_room_for(
         &self,
         base: &Revision,
@@ -160,9 +160,9 @@ impl Job {
                 self.engine.remove_container(&container.id).await?;
             }
         }
+        tidy::tidy(self, &base.spec.project).await?;
         let wanted: Vec<_> = base.resolved.services.iter().collect();
-        room::make_room(self, &base.spec.project, &wanted, &[]).await?;
-        room::give_names_back(self, &base.spec.project, &point.before).await
+        room::make_room(self, &base.spec.project, &wanted, &[]).await
     }
 
     /// By id: what this deploy has made, what the engine has not kept up since, and what fails now and did not before.
@@ -229,7 +229,7 @@ impl Job {
                 self.engine.remove_container(&container.id).await?;
             }
         }
-        room::give_names_back(self, project, &point.before).await?;
+        tidy::tidy(self, project).await?;
         room::start_again(self, project, &point.before, None).await
     }
 }

@@ -9,7 +9,7 @@ use proto::id::{RevisionId, ServiceName};
 use tokio::sync::mpsc;
 
 use super::up::{Recreate, Services, up};
-use super::{Job, Stopped, layout, pull, tidy};
+use super::{Job, Stopped, layout, pull};
 use crate::deployer::on_disk;
 use crate::engine::{Container, EngineError, Pull};
 use crate::planner::differing;
@@ -167,7 +167,7 @@ pub(super) fn stale(
 
 /// Makes the host what the revision says. The containers that `old` names are replaced, whatever Compose thinks of them.
 pub(super) async fn bring(job: &Job, target: &Revision, old: &[String]) -> Result<(), Stopped> {
-    let containers = tidy::tidy(job, &target.spec.project).await?;
+    let containers = job.engine.containers(&target.spec.project).await?;
     let parts = parts(job, target)?;
     let whole = parts.len() == 1;
     let current = job.store.current(&target.spec.stack)?;

@@ -9,13 +9,10 @@ use proto::id::{ProjectName, ServiceName};
 use proto::plan::{OrphanPlan, Plan};
 
 use super::{Job, Point, Stopped};
-use crate::engine::Container;
+use crate::engine::{Container, SHORT_ID};
 use crate::planner::{InTheWay, in_the_way};
 use crate::resolved::{ResolvedService, ResolvedStack};
 use crate::store::Revision;
-
-/// So many digits of a container's id go into its passing name.
-const DIGITS: usize = 12;
 
 /// The containers that leave the stack with a deploy, by id: what the plan says is removed.
 pub(super) fn leaving_with_plan(
@@ -80,10 +77,19 @@ async fn stop(job: &Job, container: &Container) -> Result<(), Stopped> {
     Ok(())
 }
 
+/// What stands between a container's own name and the first digits of its id while it gives way.
+const GIVES_WAY: &str = ".replaced-";
+
 fn passing_name(it: &InTheWay<'_>) -> String {
     let Container { id, name, .. } = it.container;
-    let digits = id.get(..DIGITS).unwrap_or(id);
-    format!("{name}.replaced-{digits}")
+    let digits = id.get(..SHORT_ID).unwrap_or(id);
+    format!("{name}{GIVES_WAY}{digits}")
+}
+
+/// The name that a container had before it gave way; `None` for one that has not.
+pub(super) fn own_name(container: &Container) -> Option<&str> {
+    let (name, digits) = container.name.rsplit_once(GIVES_WAY)?;
+    (digits.len() == SHORT_ID && container.id.starts_with(digits)).then_some(name)
 }
 
 /// Removes what has left the stack. The deploy is good without that: what fails is told, and no more.
@@ -97,23 +103,6 @@ pub(super) async fn remove_leaving(job: &Job, point: &Point) {
             ));
         }
     }
-}
-
-/// Gives what had given way its own name again.
-pub(super) async fn give_names_back(
-    job: &Job,
-    project: &ProjectName,
-    before: &[Container],
-) -> Result<(), Stopped> {
-    let now = job.engine.containers(project).await?;
-    for old in before {
-        let there = now.iter().find(|it| it.id == old.id);
-        let free = !now.iter().any(|it| it.name == old.name);
-        if there.is_some_and(|it| it.name != old.name) && free {
-            job.engine.rename_container(&old.id, &old.name).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Starts what had given way and what Compose does not look after: its service is none of `stack`.

@@ -1,15 +1,12 @@
-//! Clears up what a killed Compose leaves: a container under its passing name, made to replace another one.
+//! Gives each container of a project its own name again, after a Compose or a deploy that was cut short.
 //!
-//! Compose makes `<first 12 digits of the old id>_<name>`, removes the old container, and renames the new one. It labels
-//! that with what it replaces: 2.26 with the id of the old one, 2.40 with the end of its name.
+//! A killed Compose leaves a container under its passing name, made to replace another one; a deploy leaves one that it
+//! had renamed to make room.
 
 use proto::id::ProjectName;
 
-use super::{Job, Stopped};
+use super::{Job, Stopped, room};
 use crate::engine::Container;
-
-/// So many digits of the old container's id begin the passing name.
-const DIGITS: usize = 12;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Mend<'a> {
@@ -39,14 +36,13 @@ pub(super) async fn tidy(job: &Job, project: &ProjectName) -> Result<Vec<Contain
 }
 
 fn mend<'a>(container: &'a Container, all: &[Container]) -> Option<Mend<'a>> {
-    let replaces = container.replaces.as_deref()?;
-    let (old, name) = container.name.split_once('_')?;
-    let is_id = replaces.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let (by_id, by_name) = (is_id && replaces.starts_with(old), name.ends_with(replaces));
-    if old.len() != DIGITS || !(by_id || by_name) {
-        return None;
-    }
     let mut others = all.iter().filter(|it| it.id != container.id);
+    if let Some(name) = room::own_name(container) {
+        // Whoever has the name is there to replace it.
+        let free = !others.any(|it| it.name == name);
+        return free.then_some(Mend::Rename(&container.id, name));
+    }
+    let (old, name) = container.half_made()?;
     let taken = others.any(|it| it.id.starts_with(old) || it.name == name);
     Some(if taken {
         Mend::Remove(&container.id)
@@ -96,6 +92,26 @@ mod tests {
             let all = [half.clone()];
             assert_eq!(mend(&half, &all), Some(Mend::Rename("new", "shop-web-1")));
         }
+    }
+
+    #[test]
+    fn what_had_given_way_has_its_own_name_again_once_that_is_free() {
+        let gave_way = Container {
+            name: "front.replaced-0123456789ab".to_owned(),
+            ..old(OLD)
+        };
+        let all = [gave_way.clone(), old("another")];
+        assert_eq!(mend(&gave_way, &all), Some(Mend::Rename(OLD, "front")));
+        let new = Container {
+            name: "front".to_owned(),
+            ..old("new")
+        };
+        assert_eq!(mend(&gave_way, &[gave_way.clone(), new]), None);
+        let like_it = Container {
+            name: "front.replaced-ffffffffffff".to_owned(),
+            ..old(OLD)
+        };
+        assert_eq!(mend(&like_it, std::slice::from_ref(&like_it)), None);
     }
 
     #[test]

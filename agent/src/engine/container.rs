@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::healthcheck::Healthcheck;
 use crate::resolved::{NetworkAddress, Published};
 
+/// So many digits of a container's id tell it from others, for Compose and for people.
+pub(crate) const SHORT_ID: usize = 12;
+
 /// One container of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -93,5 +96,19 @@ impl Container {
             ContainerState::Created | ContainerState::Exited => false,
             ContainerState::Paused | ContainerState::Removing => false,
         }
+    }
+
+    /// The beginning of the replaced container's id and the name that this one is to have, where a killed Compose has
+    /// left it half made.
+    ///
+    /// Compose makes `<first 12 digits of the old id>_<name>`, removes the old container, and renames the new one. It
+    /// labels that with what it replaces: 2.26 with the id of the old one, 2.40 with the end of its name.
+    #[must_use]
+    pub fn half_made(&self) -> Option<(&str, &str)> {
+        let replaces = self.replaces.as_deref()?;
+        let (old, name) = self.name.split_once('_')?;
+        let is_id = replaces.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let (by_id, by_name) = (is_id && replaces.starts_with(old), name.ends_with(replaces));
+        (old.len() == SHORT_ID && (by_id || by_name)).then_some((old, name))
     }
 }

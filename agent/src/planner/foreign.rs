@@ -42,7 +42,9 @@ pub fn foreigners<'a>(
     revision: &'a Revision,
     containers: &'a [Container],
 ) -> impl Iterator<Item = &'a Container> {
-    let own = containers.iter().filter(|it| !it.one_off);
+    // What a killed Compose has left half made is no work of somebody's hand.
+    let own = containers.iter();
+    let own = own.filter(|it| !it.one_off && it.half_made().is_none());
     own.filter(|container| {
         let service = revision.resolved.service(&container.service);
         service.is_some_and(|service| foreign(revision, service, container).is_some())

@@ -44,7 +44,7 @@ pub(super) fn differences(revision: &Revision, containers: &[Container]) -> Vec<
     let mut found = Vec::new();
     let containers = || containers.iter().filter(|container| !container.one_off);
     for container in containers() {
-        if is_half_made(container) {
+        if container.half_made().is_some() {
             found.push(Difference::restore(
                 format!("container {} is half made", container.name),
                 "Compose was ended while it replaced another one",
@@ -65,7 +65,7 @@ pub(super) fn differences(revision: &Revision, containers: &[Container]) -> Vec<
     }
     for service in &revision.resolved.services {
         let mine: Vec<&Container> = containers()
-            .filter(|it| it.service == service.name && !is_half_made(it))
+            .filter(|it| it.service == service.name && it.half_made().is_none())
             .collect();
         let wanted = service.replicas as usize;
         if mine.len() < wanted {
@@ -80,12 +80,6 @@ pub(super) fn differences(revision: &Revision, containers: &[Container]) -> Vec<
         found.extend(differing);
     }
     found
-}
-
-fn is_half_made(container: &Container) -> bool {
-    let old = container.replaces.as_deref().and_then(|old| old.get(..12));
-    let rest = old.and_then(|old| container.name.strip_prefix(old));
-    rest.is_some_and(|rest| rest.starts_with('_'))
 }
 
 fn look(
