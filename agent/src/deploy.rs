@@ -41,6 +41,7 @@ mod work;
 
 pub use confirm::Confirmation;
 pub(crate) use confirm::seconds;
+pub(crate) use layout::known;
 /// Whether a hook of the deploy whose folder it is was begun and its end not noticed; one that cannot be read counts.
 pub(crate) fn has_traces(folder: &std::path::Path) -> bool {
     !matches!(Trace::load(folder), Ok(None))
@@ -48,6 +49,7 @@ pub(crate) fn has_traces(folder: &std::path::Path) -> bool {
 
 use hooks::traces::Trace;
 pub(crate) use hooks::{is_saved, saved_file};
+use layout::Conflicts;
 pub use point::Point;
 use stopped::Stopped;
 pub use work::Work;
@@ -188,6 +190,7 @@ impl Job {
         {
             adopt::adopt(self, found, &before).await?;
         }
+        self.note_files(&goal)?;
         let (stale, leaving) = match &goal {
             Goal::Stage {
                 plan,
@@ -213,6 +216,22 @@ impl Job {
         Ok((goal, point))
     }
 
+    /// Nothing that is about to be replaced is lost, whatever happens from here on.
+    fn note_files(&self, goal: &Goal) -> Result<(), Stopped> {
+        match goal {
+            Goal::Stage {
+                stage, overwrite, ..
+            } => {
+                let conflicts = Conflicts::Refused(overwrite);
+                layout::note(self, &stage.spec, &stage.directory, conflicts)
+            }
+            Goal::Revision(revision) => {
+                let conflicts = Conflicts::Replaced;
+                layout::note(self, &revision.spec, &revision.directory, conflicts)
+            }
+        }
+    }
+
     /// A Compose that was ended in the middle leaves containers whose passing names are in the way of the next one.
     async fn forward_again(&self, goal: &Goal, point: &Point) -> Result<RevisionId, Stopped> {
         tidy::tidy(self, goal.project()).await?;
@@ -227,10 +246,16 @@ impl Job {
                 stage,
                 plan,
                 forced,
+                overwrite,
                 confirm_within,
                 ..
             } => {
-                apply::apply(self, stage, plan, forced, point).await?;
+                let agreed = apply::Agreed {
+                    plan,
+                    forced,
+                    overwrite,
+                };
+                apply::apply(self, stage, agreed, point).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_stage(stage, plan, &point.images);
                 let judged = verify::verify(self, &target, &point.before, changed);
@@ -245,7 +270,8 @@ impl Job {
                 let wanted: Vec<_> = revision.resolved.services.iter().collect();
                 let project = &revision.spec.project;
                 room::make_room(self, project, &wanted, &point.leaving).await?;
-                restore::bring(self, revision, &point.stale).await?;
+                let conflicts = Conflicts::Replaced;
+                restore::bring(self, revision, &point.stale, conflicts).await?;
                 self.enter(State::Verifying);
                 let target = verify::Target::of_revision(revision);
                 let judged = verify::verify(self, &target, &point.before, changed);

@@ -1,7 +1,7 @@
 //! Owns every deploy of this host: makes plans, takes submissions once, runs one deploy per stack, answers watchers.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proto::fault::{Fault, FaultKind};
@@ -44,6 +44,11 @@ pub(crate) use found::still_there;
 use request::Request;
 pub use submit::Submission;
 use sweep::Sweeper;
+
+/// Where the agent's configuration and identity lie.
+const CONFIGURATION: &str = "/etc/longshore";
+/// Where the agent's programs lie.
+const PROGRAMS: &str = "/usr/local/lib/longshore";
 
 /// Plans remembered at once; the oldest makes room.
 const MOST_PLANS: usize = 64;
@@ -162,8 +167,9 @@ impl Deployer {
                 continue;
             };
             let there = self.store.directory_of(&applied.spec);
-            if stack != spec.stack && there == wanted {
-                let what = format!("stack {stack} lives in {} on this host", wanted.display());
+            let overlap = there.starts_with(&wanted) || wanted.starts_with(&there);
+            if stack != spec.stack && overlap {
+                let what = format!("stack {stack} lives in {} on this host", there.display());
                 return Err(Fault::new(FaultKind::Refused, what)
                     .hint("give one of the two another dir in fleet.toml"));
             }
@@ -178,7 +184,13 @@ impl Deployer {
                     .hint("take it down and move its folder first: controller down"));
             }
         }
-        if wanted.starts_with(self.store.root()) && spec.directory.is_some() {
+        let own = [
+            self.store.root(),
+            Path::new(CONFIGURATION),
+            Path::new(PROGRAMS),
+        ];
+        let overlaps = |own: &&Path| wanted.starts_with(own) || own.starts_with(&wanted);
+        if spec.directory.is_some() && own.iter().any(overlaps) {
             let what = format!("{} belongs to the agent itself", wanted.display());
             return Err(Fault::new(FaultKind::Refused, what)
                 .hint("choose another dir in fleet.toml, or leave it out"));

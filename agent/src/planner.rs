@@ -32,7 +32,8 @@ mod taken;
 
 pub use adoption::{Adopted, Origin, check_owner, origin};
 pub(crate) use disk::missing as missing_bytes;
-pub use files::differing;
+pub(crate) use files::above;
+pub use files::{FileStep, HostFiles, LaidOut, differing, file_step};
 pub use foreign::{Foreign, foreign, foreigners, older};
 pub use images::ImageFacts;
 pub use outside::{Surroundings, VolumeFound, settle};
@@ -54,6 +55,8 @@ pub struct Inputs<'a> {
     pub part: Option<&'a Part>,
     /// The files that lie in the project directory now.
     pub on_disk: &'a [ShippedFile],
+    /// What lies in the project directory, at the paths of `on_disk` and of what is wanted.
+    pub host: &'a HostFiles,
     /// What runs.
     pub containers: &'a [Container],
     /// What is known of each image that may change.
@@ -93,7 +96,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
     let mut warnings = inputs.stage.warnings.clone();
     let images = images::plan(inputs, &mut warnings)?;
     disk::check(inputs, &mut warnings)?;
-    let files = files::plan(inputs);
+    let files::Files {
+        changes: files,
+        kept,
+    } = files::plan(inputs)?;
     scope::check_files(inputs, &files)?;
     foreign::check_others(inputs)?;
     let looks_changed = |file: &&FilePlan| {
@@ -122,6 +128,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
         services: services.plans,
         images,
         files,
+        kept_files: kept,
         orphans,
         warnings,
         notes,
@@ -329,7 +336,7 @@ fn changed_settings(
 fn changed_mounts(service: &ResolvedService, changed: &[&RelPath]) -> Vec<String> {
     changed
         .iter()
-        .filter(|path| service.mounts.iter().any(|mount| path.is_within(mount)))
+        .filter(|path| service.sees(path))
         .map(|path| format!("mounted file {path} changed"))
         .collect()
 }

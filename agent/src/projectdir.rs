@@ -14,18 +14,24 @@ use std::path::{Path, PathBuf};
 use proto::fault::{Fault, FaultKind};
 use proto::path::RelPath;
 use proto::stack::ShippedFile;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
 use sha2::{Digest, Sha256};
 
 use crate::store::Blobs;
 use crate::witness;
 use crate::witness::disk::{self, Call};
 
+mod look;
 mod taken;
 mod walk;
 
+pub use look::{Known, OnHost, Ownership, Stamp};
 pub use taken::Taken;
+
+/// Bytes of the names of a file's extended attributes, and of the value of one.
+const ATTRIBUTES: usize = 64 * 1024;
 
 /// A failure inside the project directory.
 #[derive(Debug, thiserror::Error)]
@@ -135,11 +141,26 @@ impl ProjectDir {
         Ok(here)
     }
 
-    /// Replaces or makes one file; a reader sees the old or the new one.
+    /// Replaces or makes one file; a reader sees the old or the new one. A new file is root's, with the mode it was
+    /// shipped with.
     ///
     /// # Errors
     /// When the content is not in `blobs`, or the file system refuses.
     pub fn write(&self, file: &ShippedFile, blobs: &Blobs) -> Result<(), Fault> {
+        self.write_as(file, None, blobs)
+    }
+
+    /// The same with an owner, a group and a mode. What else the file system notes of the file that is replaced, access
+    /// lists and labels, stays.
+    ///
+    /// # Errors
+    /// When the content is not in `blobs`, or the file system refuses.
+    pub fn write_as(
+        &self,
+        file: &ShippedFile,
+        ownership: Option<Ownership>,
+        blobs: &Blobs,
+    ) -> Result<(), Fault> {
         let path = &file.path;
         let failed = |verb| move |errno| self.error(verb, path, errno);
         let name = path.as_str().rsplit('/').next().unwrap_or_default();
@@ -170,9 +191,18 @@ impl ProjectDir {
         };
         let mut fill = || -> Result<(), Fault> {
             blobs.copy_to(&file.blob, &mut target, &hidden)?;
+            if let Ok(old) = self.open_beneath(path.as_str(), OFlags::RDONLY | OFlags::NONBLOCK) {
+                copy_attributes(&old, &target);
+            }
             // Set on the open file: the umask and a race for the name have no say.
+            let mode = ownership.map_or(file.mode, |it| it.mode) & 0o777;
+            if let Some(Ownership { uid, gid, .. }) = ownership {
+                let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+                rustix::fs::fchown(&target, Some(uid), Some(gid))
+                    .map_err(failed("set the owner of"))?;
+            }
             target
-                .set_permissions(Permissions::from_mode(file.mode & 0o777))
+                .set_permissions(Permissions::from_mode(mode))
                 .map_err(io("set the mode of"))?;
             self.ask(Call::Sync, &hidden).map_err(failed("write"))?;
             target.sync_all().map_err(io("write"))?;
@@ -223,8 +253,8 @@ impl ProjectDir {
             let flags = OFlags::DIRECTORY | OFlags::RDONLY;
             match self.open_beneath(&folder, flags) {
                 Ok(open) => rustix::fs::fsync(open).map_err(failed)?,
-                // Somebody removed it: nothing in it can come back.
-                Err(Errno::NOENT) => {}
+                // It was removed, or a file has taken its place: nothing in it can come back.
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(errno) => return Err(failed(errno)),
             }
         }
@@ -257,26 +287,105 @@ impl ProjectDir {
         Some((hash.finalize().into(), meta.permissions().mode() & 0o777))
     }
 
-    /// Deletes a file that left the stack, unless somebody changed it since it was shipped; says whether.
+    /// Copies a file out of the directory, for root alone; nothing where there is no file. Answers whether there was one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the copy cannot be written.
+    pub fn copy_out(&self, path: &RelPath, to: &Path) -> Result<bool, Fault> {
+        let open = self.open_beneath(path.as_str(), OFlags::RDONLY | OFlags::NONBLOCK);
+        let Ok(fd) = open else { return Ok(false) };
+        let mut from = File::from(fd);
+        if !from.metadata().is_ok_and(|meta| meta.is_file()) {
+            return Ok(false);
+        }
+        let mut content = Vec::new();
+        from.read_to_end(&mut content).map_err(|error| {
+            crate::files::FileError::new("read", &path.under(&self.path), error)
+        })?;
+        if let Some(parent) = to.parent() {
+            crate::files::private_dir(parent)?;
+        }
+        crate::files::write_private(to, &content)?;
+        Ok(true)
+    }
+
+    /// Gives a file another mode.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn remove_if_ours(&self, file: &ShippedFile) -> Result<bool, Fault> {
-        let Some((digest, _)) = self.digest(&file.path) else {
-            return Ok(true);
-        };
-        if digest != *file.blob.as_bytes() {
-            return Ok(false);
-        }
-        let failed = |errno| self.error("remove", &file.path, errno);
-        let here = file.path.under(&self.path);
+    pub fn set_mode(&self, path: &RelPath, mode: u32) -> Result<(), Fault> {
+        let failed = |errno| self.error("set the mode of", path, errno);
+        let open = self.open_beneath(path.as_str(), OFlags::RDONLY | OFlags::NONBLOCK);
+        let fd = open.map_err(failed)?;
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(mode & 0o777)).map_err(failed)
+    }
+
+    /// Removes a file or a link, whatever it holds; gone already is success.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn remove(&self, path: &RelPath) -> Result<(), Fault> {
+        let failed = |errno| self.error("remove", path, errno);
+        let here = path.under(&self.path);
         self.ask(Call::Remove, &here).map_err(failed)?;
-        let parent = self.parent(&file.path).map_err(failed)?;
-        let name = file.path.as_str().rsplit('/').next().unwrap_or_default();
+        let parent = match self.above(path) {
+            Ok(parent) => parent,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let name = path.as_str().rsplit('/').next().unwrap_or_default();
         remove_if_there(&parent, name).map_err(failed)?;
-        self.note(&file.path);
+        self.note(path);
         witness::changed(&self.path);
-        Ok(true)
+        Ok(())
+    }
+
+    /// Removes a folder that has nothing but folders in it.
+    ///
+    /// # Errors
+    /// When there is a file in it, or the file system refuses.
+    pub fn remove_empty(&self, folder: &RelPath) -> Result<(), Fault> {
+        let failed = |errno| self.error("remove", folder, errno);
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY;
+        let fd = self.open_beneath(folder.as_str(), flags).map_err(failed)?;
+        for entry in Dir::read_from(&fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                let below = folder.join(&name).map_err(|_| failed(Errno::NOTEMPTY))?;
+                self.remove_empty(&below)?;
+            }
+        }
+        let parent = self.above(folder).map_err(failed)?;
+        let name = folder.as_str().rsplit('/').next().unwrap_or_default();
+        rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).map_err(failed)?;
+        self.note(folder);
+        Ok(())
+    }
+
+    /// The folder that holds `path`.
+    fn above(&self, path: &RelPath) -> Result<OwnedFd, Errno> {
+        let parents = path.as_str().rsplit_once('/').map_or(".", |(it, _)| it);
+        self.open_beneath(parents, OFlags::DIRECTORY | OFlags::RDONLY)
+    }
+}
+
+/// Extended attributes are a help: one that the file system or the sandbox does not take is left out.
+fn copy_attributes(from: &OwnedFd, to: &File) {
+    let mut names = Vec::with_capacity(ATTRIBUTES);
+    let listed = rustix::fs::flistxattr(from, rustix::buffer::spare_capacity(&mut names));
+    if listed.is_err() {
+        return;
+    }
+    for name in names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        let mut value = Vec::with_capacity(ATTRIBUTES);
+        let read = rustix::fs::fgetxattr(from, name, rustix::buffer::spare_capacity(&mut value));
+        if read.is_ok() {
+            rustix::fs::fsetxattr(to, name, &value, XattrFlags::empty()).ok();
+        }
     }
 }
 
@@ -375,16 +484,53 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_changed_is_not_deleted() {
+    fn what_is_replaced_keeps_its_owner_and_what_is_noted_of_it() {
         let case = case();
         let dir = ProjectDir::open(case.project.path()).unwrap();
-        let file = ship(&case, "a", 0o644, b"x");
-        dir.write(&file, case.store.blobs()).unwrap();
-        std::fs::write(case.project.path().join("a"), b"mine now").unwrap();
-        assert!(!dir.remove_if_ours(&file).unwrap());
-        assert!(case.project.path().join("a").exists());
-        std::fs::write(case.project.path().join("a"), b"x").unwrap();
-        assert!(dir.remove_if_ours(&file).unwrap());
+        let here = case.project.path().join("a");
+        std::fs::write(&here, "old").unwrap();
+        let noted = rustix::fs::setxattr(&here, "user.note", b"mine", XattrFlags::empty());
+        let root = rustix::process::geteuid().is_root();
+        let id = if root {
+            999
+        } else {
+            rustix::process::geteuid().as_raw()
+        };
+        let ownership = Ownership {
+            uid: id,
+            gid: if root {
+                998
+            } else {
+                rustix::process::getegid().as_raw()
+            },
+            mode: 0o600,
+        };
+        let file = ship(&case, "a", 0o644, b"new");
+        dir.write_as(&file, Some(ownership), case.store.blobs())
+            .unwrap();
+        let OnHost::File { ownership: now, .. } = dir.look(&file.path, None).unwrap() else {
+            panic!("it is a file")
+        };
+        assert_eq!(now, ownership);
+        if noted.is_ok() {
+            let mut value = Vec::with_capacity(16);
+            let spare = rustix::buffer::spare_capacity(&mut value);
+            rustix::fs::getxattr(&here, "user.note", spare).unwrap();
+            assert_eq!(value, b"mine");
+        }
+    }
+
+    #[test]
+    fn a_folder_goes_only_if_nothing_but_folders_is_in_it() {
+        let case = case();
+        let dir = ProjectDir::open(case.project.path()).unwrap();
+        std::fs::create_dir_all(case.project.path().join("a/b/c")).unwrap();
+        std::fs::write(case.project.path().join("a/x"), "").unwrap();
+        let folder: RelPath = "a".parse().unwrap();
+        assert!(dir.remove_empty(&folder).is_err());
+        assert!(case.project.path().join("a/x").exists());
+        dir.remove(&"a/x".parse().unwrap()).unwrap();
+        dir.remove_empty(&folder).unwrap();
         assert!(!case.project.path().join("a").exists());
     }
 }

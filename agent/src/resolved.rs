@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{ProjectName, ServiceName};
-use proto::path::RelPath;
+use proto::path::{InvalidPath, RelPath};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -19,6 +19,7 @@ mod outside;
 mod shown;
 
 pub use links::{Condition, Dependency};
+pub use outside::check_sources;
 pub use outside::{NetworkAddress, Outside, PortRange, Published, VolumeWanted};
 pub(crate) use outside::{address, option_mark};
 pub(crate) use shown::short;
@@ -60,6 +61,9 @@ pub struct ResolvedService {
     pub patience: Duration,
     /// Shipped files and folders that it mounts.
     pub mounts: BTreeSet<RelPath>,
+    /// Whether it mounts the whole project directory.
+    #[serde(default)]
+    pub mounts_all: bool,
     /// Services that must be there before it.
     #[serde(default)]
     pub depends_on: BTreeSet<ServiceName>,
@@ -89,6 +93,12 @@ pub struct ResolvedService {
 }
 
 impl ResolvedService {
+    /// Whether its containers see a file of the project directory.
+    #[must_use]
+    pub fn sees(&self, file: &RelPath) -> bool {
+        self.mounts_all || self.mounts.iter().any(|mount| file.is_within(mount))
+    }
+
     /// What its containers are called in a project.
     pub fn container_names(&self, project: &ProjectName) -> Vec<String> {
         match &self.container_name {
@@ -231,13 +241,15 @@ fn read_service(
             },
         ));
     }
+    let (mounts, mounts_all) = mounts(name, service, config, directory)?;
     Ok(ResolvedService {
+        mounts,
+        mounts_all,
         name: parsed,
         image: image.to_owned(),
         replicas: replicas(service),
         restart: restart(service),
         patience: patience(service.get("healthcheck")),
-        mounts: mounts(service, config, directory),
         depends_on: links::depends_on(service),
         dependencies: links::dependencies(service),
         joins: links::joins(service),
@@ -288,8 +300,13 @@ fn patience(healthcheck: Option<&Value>) -> Duration {
     .patience()
 }
 
-/// Relative paths of the project directory that the service sees inside its containers.
-fn mounts(service: &Value, config: &Value, directory: &Path) -> BTreeSet<RelPath> {
+/// Relative paths of the project directory that the service sees inside its containers, and whether it sees all of it.
+fn mounts(
+    name: &str,
+    service: &Value,
+    config: &Value,
+    directory: &Path,
+) -> Result<(BTreeSet<RelPath>, bool), Fault> {
     let items = |key: &str| {
         service
             .get(key)
@@ -305,17 +322,23 @@ fn mounts(service: &Value, config: &Value, directory: &Path) -> BTreeSet<RelPath
             .filter_map(|item| item.get("source").and_then(Value::as_str))
             .filter_map(move |source| config.get(kind)?.get(source)?.get("file")?.as_str())
     });
-    binds
-        .chain(named)
-        .filter_map(|path| {
-            Path::new(path)
-                .strip_prefix(directory)
-                .ok()?
-                .to_str()?
-                .parse()
-                .ok()
-        })
-        .collect()
+    let (mut mounts, mut all) = (BTreeSet::new(), false);
+    for path in binds.chain(named) {
+        let Ok(below) = Path::new(path).strip_prefix(directory) else {
+            continue;
+        };
+        let below = below.to_str().unwrap_or(path);
+        if below.is_empty() {
+            all = true;
+            continue;
+        }
+        let parsed = below.parse().map_err(|error: InvalidPath| {
+            let what = format!("service {name} mounts a path that cannot be shipped");
+            Fault::new(FaultKind::InvalidStack, what).cause(error.to_string())
+        })?;
+        mounts.insert(parsed);
+    }
+    Ok((mounts, all))
 }
 
 /// What services share: changing it may concern any of them.

@@ -192,6 +192,7 @@ impl Session {
         let mut resolution = self.engine.resolve(&self.project(staging.path())).await?;
         self.check_undefined(&resolution.undefined)?;
         resolved::rewrite_prefix(&mut resolution.config, staging.path(), &self.directory);
+        resolved::check_sources(&resolution.config, self.store.root(), &self.directory)?;
         let redactor = Redactor::new(&self.spec.values);
         let key = self.store.key();
         let mut resolved = resolved::read(&resolution.config, &self.directory, key, &redactor)?;

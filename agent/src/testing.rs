@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::engine::Container;
+use crate::projectdir::{OnHost, ProjectDir, Stamp};
 use crate::resolved::{ResolvedService, Restart};
 use crate::{clock, enroll};
 
@@ -349,6 +350,17 @@ pub(crate) fn container(service: &str) -> Container {
     }
 }
 
+/// When a file was looked at.
+pub(crate) fn stamp() -> Stamp {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let folder = ProjectDir::open(file.path().parent().unwrap()).unwrap();
+    let name = file.path().file_name().unwrap().to_str().unwrap();
+    match folder.look(&name.parse().unwrap(), None).unwrap() {
+        OnHost::File { known, .. } => known.stamp,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A service that is meant to run for ever, with nothing special about it.
 pub(crate) fn service(name: &str) -> ResolvedService {
     ResolvedService {
@@ -358,6 +370,7 @@ pub(crate) fn service(name: &str) -> ResolvedService {
         restart: Restart::Always,
         patience: std::time::Duration::from_secs(60),
         mounts: BTreeSet::new(),
+        mounts_all: false,
         depends_on: BTreeSet::new(),
         dependencies: BTreeMap::new(),
         joins: BTreeSet::new(),

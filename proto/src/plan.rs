@@ -9,6 +9,9 @@ use crate::id::{PlanId, ProjectName, RevisionId, ServiceName, StackName};
 use crate::path::RelPath;
 
 mod compare;
+mod overwrite;
+
+pub use overwrite::Overwrite;
 
 /// How much of a stack a plan is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -162,6 +165,25 @@ pub enum Change {
     Removed,
 }
 
+/// What has become of a file on the host since it was laid out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostFile {
+    /// Nothing.
+    #[default]
+    AsLaidOut,
+    /// Somebody has written it, or put something else in its place.
+    Changed,
+    /// It is not there any more.
+    Gone,
+}
+
+impl HostFile {
+    fn is_as_laid_out(&self) -> bool {
+        *self == Self::AsLaidOut
+    }
+}
+
 /// One file of a plan; unchanged files are not listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilePlan {
@@ -169,6 +191,17 @@ pub struct FilePlan {
     pub path: RelPath,
     /// What would happen.
     pub change: Change,
+    /// What has become of it on the host.
+    #[serde(default, skip_serializing_if = "HostFile::is_as_laid_out")]
+    pub host: HostFile,
+}
+
+impl FilePlan {
+    /// Whether both the host and the stack have changed it: a deploy replaces it only where an operator says so.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.host == HostFile::Changed && self.change != Change::Removed
+    }
 }
 
 /// A container of ours whose service is no longer in the stack.
@@ -245,6 +278,9 @@ pub struct Plan {
     pub images: Vec<ImagePlan>,
     /// Files that differ.
     pub files: Vec<FilePlan>,
+    /// Files that the host has changed and the stack has not: they stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_files: Vec<RelPath>,
     /// Containers that are ours and no longer wanted.
     pub orphans: Vec<OrphanPlan>,
     /// What the operator should know.

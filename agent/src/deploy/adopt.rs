@@ -1,5 +1,7 @@
 //! Makes what somebody started by hand the stack's first revision, so that there is something to go back to.
 
+use std::collections::BTreeMap;
+
 use proto::fault::{Fault, FaultKind};
 
 use super::commit::config_hashes;
@@ -35,5 +37,6 @@ pub(super) async fn adopt(
         deploy: job.deploy,
         spec: revision.spec,
         before: Vec::new(),
+        known: BTreeMap::new(),
     })?)
 }

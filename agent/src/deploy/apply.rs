@@ -3,22 +3,38 @@
 use std::collections::BTreeSet;
 
 use proto::id::ServiceName;
-use proto::plan::{Action, Plan, ServicePlan};
+use proto::plan::{Action, Overwrite, Plan, ServicePlan};
 
+use super::layout::Conflicts;
 use super::up::{Recreate, Services, up};
 use super::{Job, Point, Stopped, layout, room};
 use crate::planner::starting;
 use crate::stage::compose_project;
 use crate::store::Stage;
 
+/// What the operator has agreed to.
+#[derive(Clone, Copy)]
+pub(super) struct Agreed<'a> {
+    pub(super) plan: &'a Plan,
+    /// Services to be recreated in whose containers Compose sees no change.
+    pub(super) forced: &'a BTreeSet<ServiceName>,
+    /// Files whose host's version is given up.
+    pub(super) overwrite: &'a Overwrite,
+}
+
 pub(super) async fn apply(
     job: &Job,
     stage: &Stage,
-    plan: &Plan,
-    forced: &BTreeSet<ServiceName>,
+    agreed: Agreed<'_>,
     point: &Point,
 ) -> Result<(), Stopped> {
-    layout::lay_out(job, &stage.spec, &stage.directory)?;
+    let Agreed {
+        plan,
+        forced,
+        overwrite,
+    } = agreed;
+    let conflicts = Conflicts::Refused(overwrite);
+    layout::lay_out(job, &stage.spec, &stage.directory, conflicts)?;
     let wanted = starting(&stage.resolved, &plan.services);
     room::make_room(job, &stage.spec.project, &wanted, &point.leaving).await?;
     let settled = |service: &ServicePlan| service.action == Action::Keep;

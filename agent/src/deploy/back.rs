@@ -7,6 +7,7 @@ use proto::fault::{Fault, FaultKind, FaultReason};
 use proto::id::StackName;
 use tokio::time::{Instant, timeout};
 
+use super::layout::{self, Conflicts};
 use super::unsteady::unsteady;
 use super::{Job, Point, Stopped, point, restore, room, tidy, verify};
 use crate::engine::{Container, EngineError};
@@ -122,7 +123,12 @@ impl Job {
         let now = self.engine.containers(project).await?;
         self.make_room_for(base, point, &now).await?;
         let old = self.to_replace(base, point, &now);
-        let brought = match restore::bring(self, base, &old).await {
+        // Where only the end of the commit has failed, the revision is this deploy's own.
+        let other = base.deploy != self.deploy;
+        if let Some(applied) = self.store.applied(&base.spec.stack)?.filter(|_| other) {
+            layout::put_back(self, applied, Some(&base.spec.files), &base.directory)?;
+        }
+        let brought = match restore::bring(self, base, &old, Conflicts::Stay).await {
             Err(stopped) if stopped.outcome == Outcome::Failed && !stopped.again => {
                 // Compose starts nothing that waits for a container that is failing, as it may have been before.
                 if !self.start_what_waits(base, point).await? {
@@ -218,10 +224,11 @@ impl Job {
             return Ok(());
         };
         if point.before.is_empty() {
-            let project = compose_project(&applied.spec, &self.store.directory_of(&applied.spec));
-            return self
-                .with_lines(|run| self.engine.down(&project, false, run))
-                .await;
+            let directory = self.store.directory_of(&applied.spec);
+            let project = compose_project(&applied.spec, &directory);
+            self.with_lines(|run| self.engine.down(&project, false, run))
+                .await?;
+            return layout::put_back(self, applied, None, &directory);
         }
         let project = &applied.spec.project;
         for container in self.engine.containers(project).await? {

@@ -8,6 +8,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::{RevisionId, ServiceName};
 use tokio::sync::mpsc;
 
+use super::layout::Conflicts;
 use super::up::{Recreate, Services, up};
 use super::{Job, Stopped, layout, pull};
 use crate::deployer::on_disk;
@@ -158,15 +159,19 @@ pub(super) fn stale(
     let changed = differing(&there, &target.spec.files);
     let stale = containers.iter().filter(|container| {
         let service = target.resolved.service(&container.service);
-        let mounts = service.iter().flat_map(|service| &service.mounts);
-        let mut touched = mounts.flat_map(|at| changed.iter().map(move |file| (at, file)));
-        touched.any(|(at, file)| file.path.is_within(at)) || container.is_failing()
+        let sees = |service: &ResolvedService| changed.iter().any(|file| service.sees(&file.path));
+        service.is_some_and(sees) || container.is_failing()
     });
     Ok(stale.map(|container| container.id.clone()).collect())
 }
 
 /// Makes the host what the revision says. The containers that `old` names are replaced, whatever Compose thinks of them.
-pub(super) async fn bring(job: &Job, target: &Revision, old: &[String]) -> Result<(), Stopped> {
+pub(super) async fn bring(
+    job: &Job,
+    target: &Revision,
+    old: &[String],
+    conflicts: Conflicts<'_>,
+) -> Result<(), Stopped> {
     let containers = job.engine.containers(&target.spec.project).await?;
     let parts = parts(job, target)?;
     let whole = parts.len() == 1;
@@ -180,6 +185,15 @@ pub(super) async fn bring(job: &Job, target: &Revision, old: &[String]) -> Resul
         };
         let left: BTreeSet<&ServiceName> = part.services.iter().copied().filter(there).collect();
         let services = part.services.difference(&left).copied().cloned().collect();
+        // Files of an older revision lie there only until the target's own come.
+        let own = part.revision.id == target.id;
+        let conflicts = if own { conflicts } else { Conflicts::Stay };
+        layout::lay_out(
+            job,
+            &part.revision.spec,
+            &part.revision.directory,
+            conflicts,
+        )?;
         apply(job, &part, whole, services, old, &containers).await?;
     }
     Ok(())
@@ -248,7 +262,7 @@ fn parts<'a>(job: &Job, target: &'a Revision) -> Result<Vec<Part<'a>>, Stopped> 
     Ok(parts)
 }
 
-/// Lays out a part's files and names its images; those of its services that `services` names are Compose's business.
+/// Names a part's images; those of its services that `services` names are Compose's business.
 async fn apply(
     job: &Job,
     part: &Part<'_>,
@@ -261,7 +275,6 @@ async fn apply(
     for (name, pin) in part.images() {
         name_image(job, name, &pin.id).await?;
     }
-    layout::lay_out(job, &revision.spec, &revision.directory)?;
     // The files may know of services that nobody had started.
     let whole = whole && revision.found.is_none();
     if let Some(found) = &revision.found {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{ProjectName, RevisionId, ServiceName, StackName, StageId};
-use proto::plan::Plan;
+use proto::plan::{Overwrite, Plan};
 use proto::registry::RegistryAuth;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub enum Work {
         auths: Vec<RegistryAuth>,
         /// Whether the plan's orphans go.
         remove_orphans: bool,
+        /// Files whose host's version is given up.
+        #[serde(default, skip_serializing_if = "Overwrite::is_nothing")]
+        overwrite: Overwrite,
         /// Whether gates that refuse are passed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
@@ -93,6 +96,7 @@ pub(super) enum Goal {
         stage: Box<Stage>,
         plan: Box<Plan>,
         forced: BTreeSet<ServiceName>,
+        overwrite: Overwrite,
         remove_orphans: bool,
         confirm_within: Option<Duration>,
     },
@@ -117,6 +121,7 @@ impl Job {
                 stage,
                 plan,
                 forced,
+                overwrite,
                 remove_orphans,
                 confirm_within,
                 ..
@@ -126,6 +131,7 @@ impl Job {
                     stage: Box::new(stage.ok_or_else(|| point::unknown(no_such("staged stack")))?),
                     plan: plan.clone(),
                     forced: forced.clone(),
+                    overwrite: overwrite.clone(),
                     remove_orphans: *remove_orphans,
                     confirm_within: *confirm_within,
                 }

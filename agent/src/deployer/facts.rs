@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{PlanId, ServiceName, StackName};
 use proto::limits::RESOLVE_TIMEOUT;
+use proto::path::RelPath;
 use proto::plan::{Disk, Scope};
 use proto::registry::{RegistryAuth, registry_of};
 use proto::stack::ShippedFile;
@@ -14,8 +15,10 @@ use proto::status::{ContainerStatus, StackStatus};
 
 use super::found::{self, Found};
 use super::surroundings;
+use crate::deploy::known;
 use crate::engine::{Container, Engine, LocalImage, RemoteImage};
-use crate::planner::{self, ImageFacts, Inputs, Planned};
+use crate::planner::{self, HostFiles, ImageFacts, Inputs, Planned};
+use crate::projectdir::{Known, OnHost, ProjectDir};
 use crate::store::{Applied, Revision, Stage, Store};
 
 /// What a registry that limits how often it is asked is left alone for, within the time that a plan has.
@@ -77,12 +80,14 @@ impl Facts<'_> {
             || on_disk(applied.as_ref()),
             |found| found.revision.spec.files.clone(),
         );
+        let host = host_files(stage, &on_disk, &known(applied.as_ref()))?;
         let planned = planner::plan(&Inputs {
             id: new_plan_id()?,
             stage,
             base: base.as_ref(),
             part: part.as_ref(),
             on_disk: &on_disk,
+            host: &host,
             containers: &containers,
             images: &images,
             platform: &platform,
@@ -206,16 +211,54 @@ fn auth_of<'a>(name: &str, auths: &'a [RegistryAuth]) -> Option<&'a RegistryAuth
     auths.iter().find(|auth| auth.registry == registry)
 }
 
-/// What may lie in the project directory: what was laid out last, and what it was replacing if it was cut short.
+/// What may lie in the project directory: what was laid out last, and what it was replacing if it was cut short. A path
+/// may have both.
 pub(crate) fn on_disk(applied: Option<&Applied>) -> Vec<ShippedFile> {
     let Some(applied) = applied else {
         return Vec::new();
     };
-    let left = applied
-        .before
-        .iter()
-        .filter(|file| !applied.spec.files.iter().any(|f| f.path == file.path));
-    applied.spec.files.iter().chain(left).cloned().collect()
+    let before = applied.before.iter();
+    let before = before.filter(|file| !applied.spec.files.contains(file));
+    applied.spec.files.iter().chain(before).cloned().collect()
+}
+
+/// The most files of a folder that is in a file's way that are looked at: one that is not ours is enough.
+const INSIDE: usize = 1000;
+
+/// Looks at every path of what was laid out and of what is wanted.
+fn host_files(
+    stage: &Stage,
+    laid: &[ShippedFile],
+    known: &BTreeMap<RelPath, Known>,
+) -> Result<HostFiles, Fault> {
+    let mut host = HostFiles::default();
+    // Looking must not make it.
+    if !stage.directory.is_dir() {
+        return Ok(host);
+    }
+    let directory = ProjectDir::open(&stage.directory)?;
+    for file in stage.spec.files.iter().chain(laid) {
+        let path = &file.path;
+        if host.found.contains_key(path) {
+            continue;
+        }
+        let found = directory.look(path, known.get(path))?;
+        match found {
+            OnHost::Folder => {
+                let inside = directory.files_below(path, INSIDE)?;
+                host.inside.insert(path.clone(), inside);
+            }
+            OnHost::BelowFile => {
+                for above in planner::above(path) {
+                    let found = directory.look(&above, None)?;
+                    host.found.insert(above, found);
+                }
+            }
+            _ => {}
+        }
+        host.found.insert(path.clone(), found);
+    }
+    Ok(host)
 }
 
 async fn image_facts(

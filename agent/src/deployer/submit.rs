@@ -6,6 +6,7 @@ use proto::event::EventKind;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, OperatorName, PlanId, RevisionId, StackName};
 use proto::limits::{CONFIRM_MOST, PLAN_LIFE};
+use proto::plan::Overwrite;
 use proto::registry::RegistryAuth;
 
 use super::pause::check_paused;
@@ -33,6 +34,8 @@ pub struct Submission {
     pub remove_orphans: bool,
     /// How long an operator has to confirm what it brought; `None` when nobody has to.
     pub confirm_within: Option<Duration>,
+    /// Files whose host's version is given up.
+    pub overwrite: Overwrite,
     /// Whether gates that refuse are passed.
     pub force: bool,
     /// Who asks.
@@ -52,6 +55,7 @@ impl Deployer {
             auths,
             remove_orphans,
             confirm_within,
+            overwrite,
             force,
             operator,
         } = submission;
@@ -63,6 +67,7 @@ impl Deployer {
         if force {
             what.push_str(" force");
         }
+        what.push_str(&given_up(&overwrite));
         operator.asks(Some(deploy), &what);
         // Under the lock: a submission that comes twice at once is taken once.
         let mut inner = self.inner();
@@ -78,6 +83,7 @@ impl Deployer {
         let (stage, applied) = (prepared.stage, prepared.applied);
         operator.asks(Some(deploy), &format!("{what} stage {}", stage.short()));
         operator.about(&plan.stack);
+        overwrite.check(&plan.files)?;
         let found = prepared.found.clone();
         let stage = self
             .store
@@ -94,6 +100,7 @@ impl Deployer {
             stage: stage.id,
             plan: Box::new(plan),
             forced,
+            overwrite,
             auths,
             remove_orphans,
             force,
@@ -311,6 +318,14 @@ impl Deployer {
             values.extend(spec.values);
         }
         Ok(Redactor::new(&values))
+    }
+}
+
+/// Which files are given up, in the words of a request.
+fn given_up(overwrite: &Overwrite) -> String {
+    match overwrite {
+        Overwrite::All => " overwrite all".to_owned(),
+        Overwrite::Paths(paths) => paths.iter().map(|it| format!(" overwrite {it}")).collect(),
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) fn check_files(inputs: &Inputs<'_>, files: &[FilePlan]) -> Result<(),
     let others = base.resolved.services.iter();
     let others = others.filter(|service| !inputs.covers(&service.name));
     let seen = others.flat_map(|service| {
-        let mounted = |file: &&FilePlan| service.mounts.iter().any(|at| file.path.is_within(at));
+        let mounted = |file: &&FilePlan| service.sees(&file.path);
         let cause = |file: &FilePlan| format!("{} mounts {}", service.name, file.path);
         files.iter().filter(mounted).map(cause)
     });

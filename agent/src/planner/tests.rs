@@ -14,6 +14,7 @@ use proto::plan::Scope;
 use proto::stack::StackSpec;
 
 use super::*;
+use crate::projectdir::{Known, OnHost, Ownership};
 use crate::resolved::{Outside, ResolvedStack};
 
 fn service(name: &str) -> ResolvedService {
@@ -161,6 +162,7 @@ fn planned(case: &Case, scope: &Scope) -> Result<Planned, Fault> {
         base: case.base.as_ref(),
         part: part.as_ref(),
         on_disk: &case.on_disk,
+        host: &as_laid_out(&case.on_disk),
         containers: &case.containers,
         images: &case.images,
         platform: "linux/amd64",
@@ -176,6 +178,29 @@ fn planned(case: &Case, scope: &Scope) -> Result<Planned, Fault> {
             .as_ref(),
         neither: case.neither,
     })
+}
+
+/// A host on which nobody has touched a file.
+fn as_laid_out(files: &[ShippedFile]) -> HostFiles {
+    let found = files.iter().map(|file| {
+        let there = OnHost::File {
+            known: Known {
+                stamp: crate::testing::stamp(),
+                blob: file.blob,
+            },
+            size: file.size,
+            ownership: Ownership {
+                uid: 0,
+                gid: 0,
+                mode: file.mode,
+            },
+        };
+        (file.path.clone(), there)
+    });
+    HostFiles {
+        found: found.collect(),
+        inside: BTreeMap::new(),
+    }
 }
 
 fn only(case: &Case) -> (Action, Vec<String>) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use proto::fault::{Fault, FaultKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -151,6 +152,47 @@ pub(super) fn of(config: &Value, key: &HostKey) -> Outside {
     outside
 }
 
+/// Refuses mounts of the agent's own state: relative to the folder in which a stack is resolved, `../` leads there.
+///
+/// # Errors
+/// Names the service and its target.
+pub fn check_sources(config: &Value, state: &Path, project: &Path) -> Result<(), Fault> {
+    let leads_out = |path: &str| {
+        let path = Path::new(path);
+        path.starts_with(state) && !path.starts_with(project)
+    };
+    let services = config.get("services").and_then(Value::as_object);
+    for (name, service) in services.into_iter().flatten() {
+        let volumes = service.get("volumes").and_then(Value::as_array);
+        for volume in volumes.into_iter().flatten() {
+            let text = |key: &str| volume.get(key).and_then(Value::as_str);
+            if text("type") == Some("bind") && text("source").is_some_and(leads_out) {
+                let target = text("target").unwrap_or_default();
+                return Err(outside_the_stack(&format!(
+                    "what service {name} mounts at {target}"
+                )));
+            }
+        }
+    }
+    for (section, kind) in [("configs", "config"), ("secrets", "secret")] {
+        let items = config.get(section).and_then(Value::as_object);
+        for (name, item) in items.into_iter().flatten() {
+            let file = item.get("file").and_then(Value::as_str);
+            if file.is_some_and(leads_out) {
+                return Err(outside_the_stack(&format!("the file of {kind} {name}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn outside_the_stack(what: &str) -> Fault {
+    let what = format!("{what} lies outside of the stack's folder");
+    Fault::new(FaultKind::InvalidStack, what)
+        .cause("a variable or a path in the Compose files leads there with ../")
+        .hint("move it into the stack's folder, or name it by its absolute path on the host")
+}
+
 fn named<'a>(
     config: &'a Value,
     section: &str,
@@ -292,6 +334,40 @@ mod tests {
             assert_eq!(of(o, device), None, "{o} {device}");
         }
         assert_eq!(folder(&json!({"driver": "local"})), None);
+    }
+
+    #[test]
+    fn what_leads_into_the_agents_own_state_is_refused() {
+        let (state, project) = ("/var/lib/longshore", "/var/lib/longshore/stacks/c/project");
+        let bind = |source: &str| {
+            json!({"services": {"app": {"volumes": [
+                {"type": "bind", "source": source, "target": "/data"},
+                {"type": "volume", "source": "data", "target": "/v"},
+            ]}}})
+        };
+        let secret = json!({"secrets": {"s": {"file": "/var/lib/longshore/staging/s"}}});
+        let check = |config: &Value| check_sources(config, Path::new(state), Path::new(project));
+        for good in [
+            project,
+            "/var/lib/longshore/stacks/c/project/data",
+            "/srv",
+            "/",
+        ] {
+            assert!(check(&bind(good)).is_ok(), "{good}");
+        }
+        for bad in [
+            "/var/lib/longshore",
+            "/var/lib/longshore/staging",
+            "/var/lib/longshore/stacks",
+        ] {
+            let fault = check(&bind(bad)).unwrap_err();
+            assert!(
+                fault.what.starts_with("what service app mounts at /data"),
+                "{fault}"
+            );
+            assert!(!format!("{fault:?}").contains("staging"), "{fault:?}");
+        }
+        assert!(check(&secret).unwrap_err().what.contains("secret s"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proto::convert::scope_from_wire;
 use proto::fault::{Fault, FaultKind};
+use proto::plan::Overwrite;
 use proto::registry::RegistryAuth;
 use proto::role::Role;
 use proto::wire::v1 as wire;
@@ -48,6 +49,8 @@ pub(super) async fn deploy(
         remove_orphans,
         force,
         confirm_within,
+        overwrite,
+        overwrite_all,
     } = request.into_inner();
     let within = Duration::from_secs(confirm_within.into());
     let submission = Submission {
@@ -55,6 +58,12 @@ pub(super) async fn deploy(
         plan: parse(&plan)?,
         auths: auths.into_iter().map(Into::into).collect(),
         remove_orphans,
+        overwrite: if overwrite_all {
+            Overwrite::All
+        } else {
+            let paths = overwrite.iter().map(|path| parse(path));
+            Overwrite::Paths(paths.collect::<Result<_, _>>()?)
+        },
         force,
         confirm_within: (!within.is_zero()).then_some(within),
         operator,

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use proto::id::{DeployId, OperatorName, RevisionId, ServiceName, StackName};
+use proto::path::RelPath;
 use proto::stack::{ShippedFile, StackSpec};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::files::{self, FileError};
+use crate::projectdir::Known;
 use crate::record;
 use crate::resolved::ResolvedStack;
 
@@ -91,6 +93,9 @@ pub struct Applied {
     pub spec: StackSpec,
     /// Files that were there before and may still be, when the deploy was cut short.
     pub before: Vec<ShippedFile>,
+    /// What was seen of each file once all lay there; a file that is not listed has to be read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub known: BTreeMap<RelPath, Known>,
 }
 
 impl Store {
@@ -190,6 +195,7 @@ impl Store {
             deploy: current.deploy,
             spec: current.spec,
             before: Vec::new(),
+            known: BTreeMap::new(),
         };
         match record::read(&self.applied_path(stack)) {
             Err(error) if error.is_damaged() => {
@@ -212,6 +218,18 @@ impl Store {
     pub fn save_applied(&self, applied: &Applied) -> Result<(), FileError> {
         files::private_dir(&self.stack_folder(&applied.spec.stack))?;
         record::write(&self.applied_path(&applied.spec.stack), applied)
+    }
+
+    /// Where a copy is kept of a file of the host that a deploy has replaced.
+    #[must_use]
+    pub fn copy_of_replaced(
+        &self,
+        stack: &StackName,
+        deploy: &DeployId,
+        path: &RelPath,
+    ) -> PathBuf {
+        let folder = self.stack_folder(stack).join("replaced");
+        path.under(&folder.join(deploy.short()))
     }
 
     /// The newest deploy of a stack.

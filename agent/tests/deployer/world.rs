@@ -253,6 +253,7 @@ pub(crate) fn submission(plan: &Plan, deploy: DeployId) -> Submission {
         auths: Vec::new(),
         remove_orphans: false,
         force: false,
+        overwrite: proto::plan::Overwrite::default(),
         confirm_within: None,
         operator: "ana".parse().unwrap(),
     }

@@ -78,6 +78,10 @@ pub struct DeployArgs {
     #[arg(short, long)]
     pub yes: bool,
 
+    /// Replace a file that was changed on the host as well, and keep a copy there; `all` is all of them
+    #[arg(long, value_name = "PATH|all")]
+    pub overwrite: Vec<String>,
+
     /// Deploy even when a gate refuses; a backup that fails still stops it
     #[arg(long)]
     pub force: bool,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::DeployId;
-use proto::plan::Part;
+use proto::path::InvalidPath;
+use proto::plan::{Overwrite, Part};
 
 use super::follow::{self, Follow, Turn};
 use super::lock::{self, Lock};
@@ -52,6 +53,8 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
         return Ok(screen.finish().exit());
     }
     screen.pause();
+    let overwrite = overwrite(&args.overwrite)?;
+    check_overwrite(&changing, &overwrite)?;
     if !is_agreed(&args, &changing, &mut screen, context).await? {
         context.terminal.note("nothing was changed");
         return Ok(Exit::Failed);
@@ -61,13 +64,14 @@ pub(super) async fn run(args: DeployArgs, context: &Context) -> Result<Exit, End
     let agreed = Agreed {
         remove_orphans,
         confirm_within: args.confirm_within,
+        overwrite,
         force: args.force,
         whatever: args.yes && args.plan.is_none(),
     };
     let work = |(deploy, one): Job, reporter: Reporter| {
-        let follow = follow.clone();
+        let (follow, agreed) = (follow.clone(), agreed.clone());
         async move {
-            let submit = |turn| submit(deploy, &one, agreed, turn);
+            let submit = |turn| submit(deploy, &one, agreed.clone(), turn);
             follow.submit(&one.link, deploy, &reporter, submit).await;
         }
     };
@@ -125,10 +129,11 @@ fn takeover(changing: &[Prepared]) -> Option<String> {
 }
 
 /// What the operator has asked for besides the plan.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Agreed {
     remove_orphans: bool,
     confirm_within: Option<Duration>,
+    overwrite: Overwrite,
     force: bool,
     /// Nobody was asked, so no certain plan was agreed to.
     whatever: bool,
@@ -152,10 +157,37 @@ async fn submit(deploy: DeployId, one: &Prepared, agreed: Agreed, turn: Turn) ->
         plan,
         auths: auths.clone(),
         remove_orphans: agreed.remove_orphans,
+        overwrite: agreed.overwrite,
         force: agreed.force,
         confirm_within: agreed.confirm_within,
     })
     .await
+}
+
+/// `--overwrite PATH`, as often as there are paths, or `--overwrite all`.
+fn overwrite(words: &[String]) -> Result<Overwrite, Fault> {
+    if words.iter().any(|word| word == "all") {
+        return Ok(Overwrite::All);
+    }
+    let path = |word: &String| {
+        word.parse().map_err(|error: InvalidPath| {
+            Fault::new(FaultKind::InvalidRequest, format!("--overwrite: {error}"))
+        })
+    };
+    let paths = words.iter().map(path).collect::<Result<_, _>>()?;
+    Ok(Overwrite::Paths(paths))
+}
+
+/// The agents would refuse it, after everybody has agreed.
+fn check_overwrite(changing: &[Prepared], overwrite: &Overwrite) -> Result<(), Fault> {
+    for one in changing {
+        let checked = overwrite.check(&one.view.plan.files);
+        checked.map_err(|fault| Fault {
+            what: format!("{}: {}", one.place(), fault.what),
+            ..fault
+        })?;
+    }
+    Ok(())
 }
 
 fn show_plans(prepared: &[Prepared], output: Output, context: &Context) {

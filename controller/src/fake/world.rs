@@ -88,6 +88,7 @@ pub(crate) fn plan_of(action: Action) -> Plan {
         }],
         images: Vec::new(),
         files: Vec::new(),
+        kept_files: Vec::new(),
         orphans: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proto::convert::scope_to_wire;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{DeployId, PlanId, StackName};
-use proto::plan::{Plan, Scope};
+use proto::plan::{Overwrite, Plan, Scope};
 use proto::registry::RegistryAuth;
 use proto::wire::v1 as wire;
 use tonic::{Response, Status};
@@ -29,6 +29,8 @@ pub struct Order {
     pub auths: Vec<RegistryAuth>,
     /// Whether the plan's orphans go.
     pub remove_orphans: bool,
+    /// Files whose host's version is given up.
+    pub overwrite: Overwrite,
     /// Whether gates that refuse are passed.
     pub force: bool,
     /// How long an operator has to confirm it; whole seconds, and `None` when nobody has to.
@@ -81,15 +83,22 @@ impl Link {
             plan,
             auths,
             remove_orphans,
+            overwrite,
             force,
             confirm_within,
         } = order;
         let within = confirm_within.map_or(0, |within| within.as_secs());
+        let (overwrite, overwrite_all) = match overwrite {
+            Overwrite::All => (Vec::new(), true),
+            Overwrite::Paths(paths) => (paths.into_iter().map(Into::into).collect(), false),
+        };
         let request = wire::DeployRequest {
             deploy: deploy.to_string(),
             plan: plan.to_string(),
             auths: auths.into_iter().map(Into::into).collect(),
             remove_orphans,
+            overwrite,
+            overwrite_all,
             force,
             confirm_within: u32::try_from(within).unwrap_or(u32::MAX),
         };

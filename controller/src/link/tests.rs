@@ -120,6 +120,7 @@ async fn submit(lose_answers: usize) -> (Result<(), Fault>, crate::fake::Seen) {
         plan: PlanId::from_bytes([3; 16]),
         auths: Vec::new(),
         remove_orphans: true,
+        overwrite: proto::plan::Overwrite::default(),
         force: false,
         confirm_within: None,
     };

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use proto::fault::Fault;
 use proto::id::ServiceName;
 use proto::plan::{
-    Action, Adoption, Change, Downtime, FieldChange, ImagePlan, OrphanPlan, Part, Plan, ServicePlan,
+    Action, Adoption, Change, Downtime, FieldChange, FilePlan, HostFile, ImagePlan, OrphanPlan,
+    Part, Plan, ServicePlan,
 };
 use serde::Serialize;
 
@@ -278,17 +279,34 @@ fn digests(image: &ImagePlan) -> String {
 }
 
 fn files(plan: &Plan) -> Vec<Line> {
-    let line = |file: &proto::plan::FilePlan| {
-        let (sign, word, tone) = match file.change {
-            Change::Added => ("+", "file", Tone::Good),
-            Change::Changed => ("~", "file", Tone::Warn),
-            Change::Removed => ("-", "file", Tone::Bad),
-        };
+    let kept = plan.kept_files.iter().map(|path| {
         Line::new()
-            .toned(tone, format!("  {sign} {word:9} "))
-            .text(file.path.as_str())
+            .text(format!("    {:9} {path}", "keep file"))
+            .toned(Tone::Faint, "  changed on the host")
+    });
+    plan.files.iter().map(file).chain(kept).collect()
+}
+
+fn file(file: &FilePlan) -> Line {
+    let (sign, word, tone) = match file.change {
+        Change::Added => ("+", "file", Tone::Good),
+        Change::Changed => ("~", "file", Tone::Warn),
+        Change::Removed => ("-", "file", Tone::Bad),
     };
-    plan.files.iter().map(line).collect()
+    let line = Line::new()
+        .toned(tone, format!("  {sign} {word:9} "))
+        .text(file.path.as_str());
+    match (file.host, file.change) {
+        (HostFile::AsLaidOut, _) => line,
+        (HostFile::Gone, _) => line.toned(Tone::Faint, "  gone on the host, made again"),
+        (HostFile::Changed, Change::Removed) => {
+            line.toned(Tone::Faint, "  changed on the host, it stays there")
+        }
+        (HostFile::Changed, _) => line.toned(
+            Tone::Bad,
+            "  changed on the host, too: --overwrite replaces it and keeps a copy",
+        ),
+    }
 }
 
 fn orphans(plan: &Plan, remove: bool) -> Vec<Line> {

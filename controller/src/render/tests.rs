@@ -6,8 +6,8 @@ use proto::fault::{Fault, FaultKind};
 use proto::hook::When;
 use proto::id::{PlanId, RevisionId};
 use proto::plan::{
-    Action, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan, OrphanPlan, Part,
-    Plan, ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, HostFile, ImagePlan,
+    OrphanPlan, Part, Plan, ServicePlan,
 };
 use proto::status::{ContainerStatus, StackStatus};
 
@@ -115,6 +115,14 @@ fn many_hosts_have_a_row_each() {
     assert_eq!(rows[8].to_string(), "  and 32 more at work, 0 ended");
 }
 
+fn file(path: &str, change: Change, host: HostFile) -> FilePlan {
+    FilePlan {
+        path: path.parse().unwrap(),
+        change,
+        host,
+    }
+}
+
 fn service(name: &str, action: Action, reasons: &[&str]) -> ServicePlan {
     ServicePlan {
         service: name.parse().unwrap(),
@@ -198,10 +206,17 @@ fn plan() -> Plan {
                 bytes: None,
             },
         ],
-        files: vec![FilePlan {
-            path: "data/mauka.json".parse().unwrap(),
-            change: Change::Changed,
-        }],
+        files: vec![
+            FilePlan {
+                path: "data/mauka.json".parse().unwrap(),
+                change: Change::Changed,
+                host: HostFile::AsLaidOut,
+            },
+            file("data/users.json", Change::Changed, HostFile::Changed),
+            file("data/lost.json", Change::Added, HostFile::Gone),
+            file("data/old.json", Change::Removed, HostFile::Changed),
+        ],
+        kept_files: vec!["data/app.db".parse().unwrap()],
         orphans: vec![
             OrphanPlan {
                 container: "opq-old-1".to_owned(),

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::id::ServiceName;
 use crate::plan::{
-    Action, Adoption, Change, Disk, Downtime, FieldChange, FilePlan, ImagePlan, OrphanPlan, Part,
-    Plan, Scope, ServicePlan,
+    Action, Adoption, Change, Disk, Downtime, FieldChange, FilePlan, HostFile, ImagePlan,
+    OrphanPlan, Part, Plan, Scope, ServicePlan,
 };
 
 enum_map!("action", Action, wire::Action, {
@@ -19,6 +19,11 @@ enum_map!("action", Action, wire::Action, {
     Remove = Remove,
 });
 
+enum_map!("host file", HostFile, wire::HostFile, {
+    AsLaidOut = AsLaidOut,
+    Changed = Changed,
+    Gone = Gone,
+});
 enum_map!("change", Change, wire::Change, {
     Added = Added,
     Changed = Changed,
@@ -37,6 +42,7 @@ impl From<Plan> for wire::Plan {
             images,
             files,
             orphans,
+            kept_files,
             warnings,
             project_directory,
             part,
@@ -55,6 +61,7 @@ impl From<Plan> for wire::Plan {
             images: images.into_iter().map(Into::into).collect(),
             files: files.into_iter().map(Into::into).collect(),
             orphans: orphans.into_iter().map(Into::into).collect(),
+            kept_files: texts(kept_files),
             warnings,
             project_directory,
             part: part.map(Into::into),
@@ -79,6 +86,7 @@ impl TryFrom<wire::Plan> for Plan {
             images,
             files,
             orphans,
+            kept_files,
             warnings,
             project_directory,
             part,
@@ -97,6 +105,7 @@ impl TryFrom<wire::Plan> for Plan {
             images: into_all(images)?,
             files: into_all(files)?,
             orphans: into_all(orphans)?,
+            kept_files: parse_all(kept_files)?,
             warnings,
             project_directory,
             part: part.map(TryInto::try_into).transpose()?,
@@ -337,10 +346,11 @@ impl TryFrom<wire::ImagePlan> for ImagePlan {
 
 impl From<FilePlan> for wire::FilePlan {
     fn from(plan: FilePlan) -> Self {
-        let FilePlan { path, change } = plan;
+        let FilePlan { path, change, host } = plan;
         Self {
             path: path.into(),
             change: wire::Change::from(change).into(),
+            host: wire::HostFile::from(host).into(),
         }
     }
 }
@@ -348,10 +358,14 @@ impl From<FilePlan> for wire::FilePlan {
 impl TryFrom<wire::FilePlan> for FilePlan {
     type Error = InvalidMessage;
     fn try_from(message: wire::FilePlan) -> Result<Self, InvalidMessage> {
-        let wire::FilePlan { path, change } = message;
+        let wire::FilePlan { path, change, host } = message;
         Ok(Self {
             path: parse(&path)?,
             change: Change::from_number(change)?,
+            host: match host {
+                0 => HostFile::default(),
+                number => HostFile::from_number(number)?,
+            },
         })
     }
 }

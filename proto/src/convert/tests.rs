@@ -11,7 +11,7 @@ use crate::fault::{Fault, FaultKind, FaultReason};
 use crate::hook::{Gate, Hook, Names, Save, SavePlace, Saved, When};
 use crate::id::{BlobId, DeployId, PlanId, ServiceName};
 use crate::plan::{
-    Action, Adoption, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan,
+    Action, Adoption, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, HostFile, ImagePlan,
     OrphanPlan, Part, Plan, Scope, ServicePlan,
 };
 use crate::probe::{Check, Probe};
@@ -164,6 +164,7 @@ fn plan(part: Option<Part>) -> Plan {
         services: Vec::new(),
         images: Vec::new(),
         files: Vec::new(),
+        kept_files: Vec::new(),
         orphans: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
@@ -256,10 +257,13 @@ fn any_image() -> impl Strategy<Value = ImagePlan> {
 }
 
 fn any_plan() -> impl Strategy<Value = Plan> {
-    let file = ("[a-z]{1,8}", any_change()).prop_map(|(path, change)| FilePlan {
+    let host = prop::sample::select(vec![HostFile::AsLaidOut, HostFile::Changed, HostFile::Gone]);
+    let file = ("[a-z]{1,8}", any_change(), host).prop_map(|(path, change, host)| FilePlan {
         path: path.parse().unwrap(),
         change,
+        host,
     });
+    let kept = prop::collection::vec("[a-z]{1,8}".prop_map(|path| path.parse().unwrap()), 0..3);
     let needed = prop::collection::vec("port [0-9]{1,5}/tcp of [a-z]{1,8}", 0..3);
     let orphan =
         ("[a-z-]{1,8}", name(), needed).prop_map(|(container, service, in_the_way)| OrphanPlan {
@@ -278,9 +282,11 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         prop::collection::vec(".{0,20}", 0..3),
         prop::option::of(disk),
         prop::collection::vec(".{0,20}", 0..3),
+        kept,
     )
         .prop_map(
-            |(part, services, images, files, orphans, warnings, disk, notes)| Plan {
+            |(part, services, images, files, orphans, warnings, disk, notes, kept_files)| Plan {
+                kept_files,
                 services,
                 images,
                 files,

@@ -19,6 +19,7 @@ impl Plan {
             services,
             images,
             files,
+            kept_files: _,
             orphans,
             warnings: _,
             notes: _,
@@ -54,7 +55,7 @@ impl Plan {
             (format!("image {}", one.reference), content)
         };
         compare(images, &agreed.images, image, &mut all);
-        let file = |one: &FilePlan| (format!("file {}", one.path), one.change);
+        let file = |one: &FilePlan| (format!("file {}", one.path), (one.change, one.host));
         compare(files, &agreed.files, file, &mut all);
         let orphan = |one: &OrphanPlan| (format!("orphan {}", one.container), one.service.clone());
         compare(orphans, &agreed.orphans, orphan, &mut all);
@@ -85,6 +86,7 @@ fn compare<T, C: PartialEq>(
 mod tests {
     use super::*;
     use crate::id::PlanId;
+    use crate::plan::HostFile;
     use crate::plan::{Action, Change, Downtime};
 
     fn plan() -> Plan {
@@ -114,7 +116,9 @@ mod tests {
             files: vec![FilePlan {
                 path: "a".parse().unwrap(),
                 change: Change::Changed,
+                host: HostFile::AsLaidOut,
             }],
+            kept_files: Vec::new(),
             orphans: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),

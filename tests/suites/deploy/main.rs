@@ -18,6 +18,7 @@ mod examples;
 mod going_back;
 mod gone;
 mod hooks;
+mod host_files;
 mod hosts;
 mod identities;
 mod killed;

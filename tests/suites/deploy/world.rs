@@ -277,6 +277,11 @@ impl Case<'_> {
         self.controller(&["deploy", "emilia", "--yes"])
     }
 
+    /// A line of a shell on emilia; what it prints.
+    pub(crate) fn on_emilia(&self, line: &str) -> String {
+        self.world.emilia.sh(line).unwrap()
+    }
+
     /// `docker` on emilia.
     pub(crate) fn docker(&self, words: &str) -> String {
         self.world
