@@ -17,6 +17,7 @@ use crate::stack::{Layout, Outside, StackError, open_regular};
 use crate::target::Selection;
 
 mod digest;
+mod exclude;
 mod gather;
 mod limits;
 mod references;
@@ -38,6 +39,7 @@ pub struct Bundle {
     /// Names that could be taken from the operator's shell.
     pub set_in_shell: BTreeSet<String>,
     folder: PathBuf,
+    exclude: Vec<String>,
     dotenv: DotEnv,
 }
 
@@ -171,12 +173,26 @@ impl From<BundleError> for Fault {
             }
             BundleError::TooMany { most, .. } | BundleError::TooLarge { most, .. } => {
                 fault.output(most).hint(format!(
-                    "data belongs on the host: use an absolute path or a volume, or narrow `ship` in {FILE_NAME}"
+                    "data belongs on the host: use an absolute path or a volume, narrow `ship`, or name what is not to be shipped: exclude = [\"data/\"] in {FILE_NAME}"
                 ))
             }
+            BundleError::Unreadable { path, source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                fault.hint(leave_out(&path))
+            }
+            BundleError::Special { path, .. } => fault.hint(leave_out(&path)),
             _ => fault,
         }
     }
+}
+
+/// Names the first folder of the path: what an application keeps there is as a rule all of one kind.
+fn leave_out(path: &str) -> String {
+    let folder = path.split('/').next().unwrap_or(path);
+    format!(
+        "if it is data that stays where it is, leave it out: exclude = [\"/{folder}\"] for the stack in {FILE_NAME}"
+    )
 }
 
 impl Bundle {
@@ -199,7 +215,7 @@ impl Bundle {
             return Err(BundleError::NotThere(host, stack));
         };
         let layout = Layout::read(stack, host.env.get(&stack.name), outside)?;
-        let mut gatherer = Gatherer::new(&layout.folder)?;
+        let mut gatherer = Gatherer::new(&layout.folder, &stack.exclude)?;
         for named in layout.compose_files.iter().chain(&layout.env_file) {
             gatherer.file(named)?;
         }
@@ -231,6 +247,7 @@ impl Bundle {
             warnings,
             set_in_shell: shell.names(),
             folder: layout.folder,
+            exclude: stack.exclude.clone(),
             dotenv: layout.dotenv,
         };
         bundle.take(gatherer)?;
@@ -244,7 +261,7 @@ impl Bundle {
     /// # Errors
     /// When one of them leads out of the stack, cannot be read, or makes the bundle too large.
     pub fn add_wanted(&mut self, paths: &[String]) -> Result<Vec<ShippedFile>, BundleError> {
-        let mut gatherer = Gatherer::new(&self.folder)?;
+        let mut gatherer = Gatherer::new(&self.folder, &self.exclude)?;
         for path in paths {
             gatherer.wanted(path, "the Compose files")?;
         }

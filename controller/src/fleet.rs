@@ -105,6 +105,8 @@ pub struct Stack {
     pub project_name: Option<ProjectName>,
     /// Files to ship besides those that Compose names.
     pub ship: Vec<Glob>,
+    /// What is not shipped, whoever names it: patterns in the syntax of `.gitignore`.
+    pub exclude: Vec<String>,
     /// Variables taken from the operator's shell when set there.
     pub inherit: Vec<VarName>,
     /// Variables that may stay undefined.

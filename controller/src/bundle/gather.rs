@@ -12,6 +12,7 @@ use proto::path::RelPath;
 use walkdir::{DirEntry, WalkDir};
 
 use super::BundleError;
+use super::exclude::Excluded;
 use crate::stack::Named;
 
 /// Where looking for more files ends: enough to say which folder is too full, without walking a disk.
@@ -34,17 +35,21 @@ pub(super) struct Found {
 pub(super) struct Gatherer {
     /// Without symlinks, so that a real path can be compared with it.
     root: PathBuf,
+    excluded: Excluded,
     found: BTreeMap<RelPath, Found>,
 }
 
 impl Gatherer {
-    /// Collects from `folder`.
-    pub(super) fn new(folder: &Path) -> Result<Self, BundleError> {
+    /// Collects from `folder`, less what matches the patterns of `exclude`.
+    pub(super) fn new(folder: &Path, exclude: &[String]) -> Result<Self, BundleError> {
         let root = folder
             .canonicalize()
             .map_err(unreadable(&folder.to_string_lossy(), "the stack"))?;
-        let found = BTreeMap::new();
-        Ok(Self { root, found })
+        Ok(Self {
+            root,
+            excluded: Excluded::new(exclude),
+            found: BTreeMap::new(),
+        })
     }
 
     /// Everything found.
@@ -106,6 +111,10 @@ impl Gatherer {
 
     /// A file, or all of a folder; whether there is anything.
     fn whole(&mut self, path: RelPath, by: &str) -> Result<bool, BundleError> {
+        let is_folder = self.root.join(path.as_str()).is_dir();
+        if self.excluded.has(Path::new(path.as_str()), is_folder) {
+            return Ok(false);
+        }
         match self.look(path.as_str(), by)? {
             None => Ok(false),
             Some((real, there)) if there.is_dir() => self.walk(Some(&path), &real, by, &|_| true),
@@ -156,7 +165,17 @@ impl Gatherer {
             .min_depth(1)
             .follow_links(true)
             .sort_by_file_name();
-        for entry in walk {
+        let excluded = |entry: &DirEntry| {
+            let path = relative(base, real, entry.path());
+            self.excluded.has(&path, entry.file_type().is_dir())
+        };
+        // Gathered first: what is excluded is not even opened.
+        let entries: Vec<_> = walk
+            .into_iter()
+            .filter_entry(|entry| !excluded(entry))
+            .take(FOUND_FILES + 1)
+            .collect();
+        for entry in entries {
             let entry = entry.map_err(|error| walk_error(base, real, by, error))?;
             let path = relative(base, real, entry.path());
             let shown = path.to_string_lossy();

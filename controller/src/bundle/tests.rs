@@ -361,3 +361,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_excluded_is_neither_shipped_nor_looked_at() {
+    let files = [
+        ("conf/a", "a"),
+        ("conf/a.log", "noise"),
+        ("pgdata/base", "a database"),
+        (".git/config", "a login"),
+        ("conf/.git/HEAD", "a submodule's"),
+    ];
+    let place = Place::new(
+        "exclude = [\"/pgdata\", \"*.log\"]\nship = [\"**\"]",
+        &files,
+    );
+    let socket = UnixListener::bind(place.path("pgdata/.s.PGSQL.5432")).unwrap();
+    let mut bundle = place.read().unwrap();
+    let added = bundle.add_wanted(&[".", "./pgdata", "./conf"].map(str::to_owned));
+    assert!(added.unwrap().is_empty());
+    let paths: Vec<&str> = bundle
+        .spec
+        .files
+        .iter()
+        .map(|it| it.path.as_str())
+        .collect();
+    assert_eq!(paths, ["compose.yaml", "conf/a"]);
+    drop(socket);
+}
+
+#[test]
+fn data_that_cannot_be_shipped_names_the_way_to_leave_it_out() {
+    let place = Place::new("", &[("pgdata/base", "a database")]);
+    let socket = UnixListener::bind(place.path("pgdata/.s.PGSQL.5432")).unwrap();
+    let mut bundle = place.read().unwrap();
+    let fault: Fault = bundle
+        .add_wanted(&["./pgdata".to_owned()])
+        .unwrap_err()
+        .into();
+    assert!(
+        fault.hints[0].contains("exclude = [\"/pgdata\"]"),
+        "{fault:?}"
+    );
+    drop(socket);
+}

@@ -113,6 +113,7 @@ fn read_stack(
     });
     let project_name = section.parse("project_name", problems);
     let ship = section.list::<ShipGlob>("ship", problems);
+    let exclude = section.list::<ExcludePattern>("exclude", problems);
     let inherit = section.list("inherit", problems);
     let allow_undefined = section.list("allow_undefined", problems);
     let env = section
@@ -135,6 +136,7 @@ fn read_stack(
         profiles,
         project_name,
         ship: values(ship).into_iter().map(|glob| glob.0).collect(),
+        exclude: values(exclude).into_iter().map(|it| it.0).collect(),
         inherit: values(inherit),
         allow_undefined: values(allow_undefined),
         env: env.unwrap_or_default(),
@@ -300,6 +302,21 @@ fn read_dirs(
         }
     }
     dirs
+}
+
+/// A line of a `.gitignore`.
+struct ExcludePattern(String);
+
+impl std::str::FromStr for ExcludePattern {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut builder = ignore::gitignore::GitignoreBuilder::new("");
+        match builder.add_line(None, text) {
+            Ok(_) if !text.trim().is_empty() => Ok(Self(text.to_owned())),
+            Ok(_) => Err("an empty pattern excludes nothing".to_owned()),
+            Err(error) => Err(format!("{text:?} is not a pattern: {error}")),
+        }
+    }
 }
 
 /// A glob as `ship` means it: `*` stays inside one folder, `**` does not.
