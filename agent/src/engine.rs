@@ -1,6 +1,7 @@
 //! The one seam between longshore and what runs containers: Docker and Compose in production, a script in tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,6 +63,9 @@ pub struct Named {
     pub paths: Vec<String>,
     /// Services, those of inactive profiles too.
     pub services: BTreeSet<ServiceName>,
+    /// Files of the host that Compose reads, or that are mounted as configs and secrets, by their absolute paths.
+    #[serde(default)]
+    pub host_files: BTreeSet<PathBuf>,
 }
 
 /// What Compose made of a project's files.

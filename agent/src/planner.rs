@@ -212,6 +212,7 @@ fn plan_service(
     }
     let seen = !reasons.is_empty() || !fields.is_empty();
     reasons.extend(changed_mounts(service, changed_files));
+    reasons.extend(changed_contents(inputs, service));
     reasons.extend(failing_since_the_last_deploy(inputs, &containers));
     if !reasons.is_empty() || !fields.is_empty() {
         let plan = ServicePlan {
@@ -331,6 +332,21 @@ fn changed_settings(
         .map(|c| format!("{} is not as committed", c.name))
         .into_iter()
         .collect()
+}
+
+/// Configs and secrets that hold something else than when the containers were made. Records of older agents do not say.
+fn changed_contents(inputs: &Inputs<'_>, service: &ResolvedService) -> Vec<String> {
+    let old = inputs
+        .base
+        .and_then(|base| base.resolved.service(&service.name));
+    let Some(old) = old.filter(|old| !old.contents.is_empty()) else {
+        return Vec::new();
+    };
+    let changed = service.contents.iter().filter(|(name, mark)| {
+        let before = old.contents.get(*name);
+        before.is_some_and(|before| before != *mark)
+    });
+    changed.map(|(name, _)| format!("{name} changed")).collect()
 }
 
 fn changed_mounts(service: &ResolvedService, changed: &[&RelPath]) -> Vec<String> {

@@ -14,10 +14,12 @@ use crate::healthcheck::Healthcheck;
 use crate::hostkey::HostKey;
 use crate::redact::Redactor;
 
+mod contents;
 mod links;
 mod outside;
 mod shown;
 
+pub use contents::Values;
 pub use links::{Condition, Dependency};
 pub use outside::check_sources;
 pub use outside::{NetworkAddress, Outside, PortRange, Published, VolumeWanted};
@@ -67,6 +69,9 @@ pub struct ResolvedService {
     /// Services that must be there before it.
     #[serde(default)]
     pub depends_on: BTreeSet<ServiceName>,
+    /// A keyed digest per config and secret that it uses, as `config page`: Compose looks at their names alone.
+    #[serde(default)]
+    pub contents: BTreeMap<String, String>,
     /// A keyed digest per setting; a changed one means other containers.
     pub marks: BTreeMap<String, String>,
     /// Settings that may be shown, as texts without secrets; a list has several.
@@ -187,6 +192,7 @@ pub fn read(
     directory: &Path,
     key: &HostKey,
     redactor: &Redactor,
+    values: &Values<'_>,
 ) -> Result<ResolvedStack, Fault> {
     let empty = Map::new();
     let services = config
@@ -205,7 +211,7 @@ pub fn read(
             let shown = shown::of(service, key, redactor);
             Ok(ResolvedService {
                 shown,
-                ..read_service(name, service, config, directory, key)?
+                ..read_service(name, service, config, directory, key, values)?
             })
         })
         .collect::<Result<_, Fault>>()?;
@@ -223,6 +229,7 @@ fn read_service(
     config: &Value,
     directory: &Path,
     key: &HostKey,
+    values: &Values<'_>,
 ) -> Result<ResolvedService, Fault> {
     let invalid = |what: String| Fault::new(FaultKind::InvalidStack, what);
     let parsed = name
@@ -255,6 +262,7 @@ fn read_service(
         joins: links::joins(service),
         container_name: links::text(service, "container_name").map(str::to_owned),
         addresses: outside::addresses(service, config),
+        contents: contents::of(service, config, values, key),
         marks: marks(service, key),
         shown: BTreeMap::new(),
         ports: outside::ports(service),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, OpenOptions};
+use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +13,13 @@ use proto::limits::{BUNDLE_BYTES, BUNDLE_FILES};
 use proto::path::RelPath;
 use proto::stack::{ShippedFile, StackSpec};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::audit::Caller;
 use crate::engine::{ComposeProject, Engine, Named};
 use crate::files::FileError;
 use crate::redact::Redactor;
-use crate::resolved::{self, ResolvedStack};
+use crate::resolved::{self, ResolvedStack, Values};
 use crate::store::tempdir::TempDir;
 use crate::store::{BlobWriter, Stage, Store};
 use crate::witness::disk::{self, Call};
@@ -32,6 +35,8 @@ pub struct Session {
     caller: Option<Caller>,
     /// Every service that the files name, of inactive profiles too; empty before it is known.
     declared: BTreeSet<ServiceName>,
+    /// Files of the host that the stack reads.
+    host_files: BTreeSet<PathBuf>,
 }
 
 impl Session {
@@ -54,6 +59,7 @@ impl Session {
             incoming: None,
             caller: None,
             declared: BTreeSet::new(),
+            host_files: BTreeSet::new(),
         };
         let files = std::mem::take(&mut session.spec.files);
         session.add(files)?;
@@ -149,6 +155,7 @@ impl Session {
     pub async fn wanted(&mut self) -> Result<Vec<String>, Fault> {
         let named = self.named().await?;
         self.declared = named.services;
+        self.host_files = named.host_files;
         Ok(named.paths)
     }
 
@@ -156,7 +163,7 @@ impl Session {
         let version = self.engine.compose_version().await?;
         // All files, not the Compose files alone: others may be `include`d or extended from.
         let key = self.store.key().mark(
-            "paths 2",
+            "paths 3",
             &(&version, &self.spec.compose_files, &self.spec.files),
         );
         if let Some(named) = self.store.named(&key)? {
@@ -180,9 +187,10 @@ impl Session {
     /// When the stack cannot be deployed as it is; nothing outside the staging folder was touched.
     pub async fn finish(self) -> Result<Stage, Fault> {
         let compose_version = self.engine.compose_version().await?;
+        let host = contents_of(&self.host_files);
         let id = self
             .store
-            .stage_id(&self.spec, &compose_version, &self.directory);
+            .stage_id(&self.spec, &compose_version, &self.directory, &host);
         // A stage names contents, and is kept.
         self.store.blobs().settle()?;
         if let Some(stage) = self.store.claim_stage(&id)? {
@@ -195,7 +203,12 @@ impl Session {
         resolved::check_sources(&resolution.config, self.store.root(), &self.directory)?;
         let redactor = Redactor::new(&self.spec.values);
         let key = self.store.key();
-        let mut resolved = resolved::read(&resolution.config, &self.directory, key, &redactor)?;
+        let values = Values {
+            spec: &self.spec,
+            host: &host,
+        };
+        let config = &resolution.config;
+        let mut resolved = resolved::read(config, &self.directory, key, &redactor, &values)?;
         let active = |name: &ServiceName| resolved.service(name).is_some();
         let inactive = self.declared.iter().filter(|name| !active(name));
         resolved.inactive = inactive.cloned().collect();
@@ -252,6 +265,25 @@ impl Session {
     fn project(&self, directory: &Path) -> ComposeProject {
         compose_project(&self.spec, directory)
     }
+}
+
+/// The most of a file of the host that is read: those that Compose reads are small.
+const HOST_FILE: u64 = 16 * 1024 * 1024;
+
+/// What files of the host hold; `None` for one that is not there, or no file that can be read.
+pub(crate) fn contents_of(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Option<BlobId>> {
+    let content = |path: &PathBuf| {
+        let file = std::fs::File::open(path).ok()?;
+        let there = file.metadata().ok()?;
+        let mut content = Vec::new();
+        (there.is_file() && there.len() <= HOST_FILE).then_some(())?;
+        file.take(HOST_FILE).read_to_end(&mut content).ok()?;
+        Some(BlobId::from_bytes(Sha256::digest(&content).into()))
+    };
+    files
+        .iter()
+        .map(|path| (path.clone(), content(path)))
+        .collect()
 }
 
 /// Writes a stack into a fresh private folder.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use proto::stack::StackSpec;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,
@@ -350,6 +351,24 @@ pub(crate) fn container(service: &str) -> Container {
     }
 }
 
+/// A stack that has nothing but its Compose file.
+pub(crate) fn spec() -> StackSpec {
+    StackSpec {
+        stack: "opq".parse().unwrap(),
+        project: "opq".parse().unwrap(),
+        compose_files: vec!["compose.yaml".parse().unwrap()],
+        env_file: None,
+        profiles: Vec::new(),
+        probes: Vec::new(),
+        deadlines: BTreeMap::new(),
+        values: Vec::new(),
+        directory: None,
+        allow_undefined: Vec::new(),
+        files: Vec::new(),
+        hooks: Vec::new(),
+    }
+}
+
 /// When a file was looked at.
 pub(crate) fn stamp() -> Stamp {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -376,6 +395,7 @@ pub(crate) fn service(name: &str) -> ResolvedService {
         joins: BTreeSet::new(),
         container_name: None,
         addresses: BTreeSet::new(),
+        contents: BTreeMap::new(),
         marks: BTreeMap::new(),
         shown: BTreeMap::new(),
         ports: BTreeSet::new(),

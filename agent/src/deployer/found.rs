@@ -20,7 +20,7 @@ use crate::files;
 use crate::planner::{self, Adopted};
 use crate::projectdir::{ProjectDir, Taken};
 use crate::redact::Redactor;
-use crate::resolved::{self, ResolvedService, ResolvedStack, Restart};
+use crate::resolved::{self, ResolvedService, ResolvedStack, Restart, Values};
 use crate::stage::{compose_project, lay_out};
 use crate::store::{AsFound, ImagePin, Revision, Stage, Store};
 
@@ -254,7 +254,20 @@ fn resolve(
         return Err(gone(stage, "a file that has its services"));
     }
     let redactor = Redactor::new(&stage.spec.values);
-    resolved::read(&config, &stage.directory, store.key(), &redactor)
+    // What the contents were when it was started, nobody knows.
+    let values = Values {
+        spec: &stage.spec,
+        host: &BTreeMap::new(),
+    };
+    let read = resolved::read(&config, &stage.directory, store.key(), &redactor, &values)?;
+    Ok(without_contents(read))
+}
+
+fn without_contents(mut stack: ResolvedStack) -> ResolvedStack {
+    for service in &mut stack.services {
+        service.contents.clear();
+    }
+    stack
 }
 
 async fn wanted_hashes(

@@ -74,6 +74,7 @@ impl Compose {
         Ok(Named {
             paths: paths::named(&config),
             services: paths::services(&config),
+            host_files: paths::host_files(&config),
         })
     }
 

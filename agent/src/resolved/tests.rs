@@ -1,6 +1,17 @@
 //! What is read from Compose's configuration, and that no configuration panics.
 
 use super::*;
+
+/// Reads a stack that has no values and no files of the host.
+fn read_plain(config: &Value, key: &HostKey, redactor: &Redactor) -> Result<ResolvedStack, Fault> {
+    let spec = crate::testing::spec();
+    let values = Values {
+        spec: &spec,
+        host: &BTreeMap::new(),
+    };
+    read(config, Path::new("/p"), key, redactor, &values)
+}
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -11,8 +22,7 @@ fn key() -> HostKey {
 
 fn read_one(service: Value) -> Result<ResolvedService, Fault> {
     let config = json!({"services": {"web": service}, "configs": {"c": {"file": "/p/conf/c.txt"}}});
-    read(&config, Path::new("/p"), &key(), &Redactor::default())
-        .map(|stack| stack.services[0].clone())
+    read_plain(&config, &key(), &Redactor::default()).map(|stack| stack.services[0].clone())
 }
 
 #[test]
@@ -72,7 +82,7 @@ fn what_services_share_is_marked_by_kind_and_name() {
             "volumes": {"data": {"driver_opts": {"size": size}}},
             "secrets": {"token": {"file": "/p/token"}},
         });
-        read(&config, Path::new("/p"), &key, &Redactor::default())
+        read_plain(&config, &key, &Redactor::default())
             .unwrap()
             .definitions
     };
@@ -121,7 +131,7 @@ fn what_may_be_shown_is_text_and_the_rest_a_digest() {
         "deploy": {"resources": {"limits": {"memory": "64"}}},
     }}});
     let redactor = Redactor::new(&[secret]);
-    let stack = read(&config, Path::new("/p"), &key(), &redactor).unwrap();
+    let stack = read_plain(&config, &key(), &redactor).unwrap();
     let mut shown = stack.services[0].shown.clone();
     let test = shown.remove("healthcheck test").unwrap();
     assert!(test.first().unwrap().starts_with("k:"), "{test:?}");
@@ -165,8 +175,8 @@ proptest! {
     #[test]
     fn no_configuration_panics(config in any_json()) {
         let key = key();
-        drop(read(&config, Path::new("/p"), &key, &Redactor::default()));
+        drop(read_plain(&config, &key, &Redactor::default()));
         let wrapped = json!({"services": {"web": config}});
-        drop(read(&wrapped, Path::new("/p"), &key, &Redactor::default()));
+        drop(read_plain(&wrapped, &key, &Redactor::default()));
     }
 }

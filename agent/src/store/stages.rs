@@ -1,8 +1,9 @@
 //! Staged stacks: what a controller brought, with what Compose made of it, kept by keyed digest.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use proto::id::StageId;
+use proto::id::{BlobId, StageId};
 use proto::stack::StackSpec;
 use serde::{Deserialize, Serialize};
 
@@ -37,10 +38,11 @@ impl Store {
         spec: &StackSpec,
         compose: &str,
         directory: &std::path::Path,
+        host: &BTreeMap<PathBuf, Option<BlobId>>,
     ) -> StageId {
         // The number goes up with what is read from a resolution, so that an older reading is not taken for it.
         let key = self.key();
-        StageId::from_bytes(key.id("stage 5", &(spec, compose, directory)))
+        StageId::from_bytes(key.id("stage 6", &(spec, compose, directory, host)))
     }
 
     pub(super) fn stage_path(&self, id: &StageId) -> PathBuf {

@@ -1,6 +1,6 @@
 //! What Docker and Compose answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -9,9 +9,10 @@ use agent::engine::intake::{compose, docker};
 use agent::engine::{Engine as _, EngineError, EngineSettings, Pull, RealEngine};
 use agent::hostkey::HostKey;
 use agent::redact::Redactor;
-use agent::resolved::{self, ResolvedStack};
+use agent::resolved::{self, ResolvedStack, Values};
 use proto::fault::Fault;
 use proto::path::RelPath;
+use proto::stack::StackSpec;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,7 +38,25 @@ pub(super) fn compose_config(bytes: &[u8]) {
     let once = config.clone();
     resolved::rewrite_prefix(&mut config, from, to);
     assert_eq!(config, once, "a path was rewritten twice");
-    match resolved::read(&config, to, &key(), &Redactor::default()) {
+    let spec = StackSpec {
+        stack: "opq".parse().expect("a name"),
+        project: "opq".parse().expect("a name"),
+        compose_files: Vec::new(),
+        env_file: None,
+        directory: None,
+        profiles: Vec::new(),
+        values: Vec::new(),
+        allow_undefined: Vec::new(),
+        files: Vec::new(),
+        probes: Vec::new(),
+        deadlines: BTreeMap::new(),
+        hooks: Vec::new(),
+    };
+    let values = Values {
+        spec: &spec,
+        host: &BTreeMap::new(),
+    };
+    match resolved::read(&config, to, &key(), &Redactor::default(), &values) {
         Ok(stack) => check_stack(&stack, &config),
         Err(fault) => check_fault(&fault),
     }

@@ -120,3 +120,52 @@ fn what_fails_by_itself_is_recreated_where_others_are_to_wait_for_it() {
         .done();
     claim_both_are_well(&case);
 }
+
+/// Compose's own hash covers neither what a config holds nor what lies in files of the host.
+#[test]
+fn whatever_a_container_is_made_from_recreates_it_when_it_changes() {
+    let Some(world) = world() else { return };
+    let case = world.case("contents");
+    let more = "configs: [{ source: page, target: /page }]\nsecrets: [token, certificate]\n\
+                env_file: [{ path: /etc/contents/app.env }, { path: /etc/contents/more.env, required: false }]";
+    let app = shell_service("app", RUNS, "", more);
+    let top = "configs:\n  page:\n    content: \"hello ${GREETING}\"\n\
+               secrets:\n  token: { environment: TOKEN }\n  certificate: { file: /etc/contents/cert }\n";
+    case.write("compose.yaml", &format!("services:\n{app}{top}"));
+    case.on_emilia("mkdir -p /etc/contents && echo COLOR=red >/etc/contents/app.env && echo one >/etc/contents/cert");
+    let set = |greeting: &str, token: &str| {
+        case.fleet(&format!("GREETING = \"{greeting}\"\nTOKEN = \"{token}\"\n"));
+    };
+    let inside = |path: &str| case.docker(&format!("exec contents-app-1 cat {path}"));
+    set("one", "token-number-1");
+    case.deploy().done();
+    assert_eq!(inside("/page"), "hello one");
+    let said = case.controller(&["plan", "emilia"]).done();
+    assert!(said.contains("nothing to change"), "{said}");
+
+    set("two", "token-number-1");
+    case.deploy()
+        .with(0, &["recreate  app  config page changed"]);
+    assert_eq!(inside("/page"), "hello two");
+    set("two", "token-number-2");
+    let said = case
+        .deploy()
+        .with(0, &["recreate  app  secret token changed"]);
+    assert!(!said.contains("token-number"), "{said}");
+    assert_eq!(inside("/run/secrets/token"), "token-number-2");
+    case.on_emilia("echo two >/etc/contents/cert");
+    case.deploy()
+        .with(0, &["recreate  app  secret certificate changed"]);
+    assert_eq!(inside("/run/secrets/certificate"), "two");
+    case.on_emilia("echo COLOR=blue >/etc/contents/app.env");
+    case.deploy()
+        .with(0, &["recreate  app", "environment COLOR"]);
+    assert_eq!(
+        case.docker("exec contents-app-1 sh -c 'echo $COLOR'"),
+        "blue"
+    );
+    case.on_emilia("echo SIZE=large >/etc/contents/more.env");
+    case.deploy().with(0, &["environment SIZE"]);
+    let said = case.controller(&["plan", "emilia"]).done();
+    assert!(said.contains("nothing to change"), "{said}");
+}

@@ -1,6 +1,7 @@
 //! The files that a project's Compose files name, read from `config` in its uninterpolated form.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use proto::id::ServiceName;
 use serde_json::Value;
@@ -31,6 +32,24 @@ pub(in crate::engine) fn named(config: &Value) -> Vec<String> {
         }
     }
     found.into_iter().collect()
+}
+
+/// The absolute paths of env files, configs and secrets. What others mount is theirs to look after.
+pub(in crate::engine) fn host_files(config: &Value) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut take = |path: Option<&str>| {
+        let path = path.filter(|path| path.starts_with('/') && !path.contains('$'));
+        found.extend(path.map(PathBuf::from));
+    };
+    for service in members(config, "services") {
+        each(&service["env_file"], |entry| take(entry_path(entry)));
+    }
+    for section in ["configs", "secrets"] {
+        for item in members(config, section) {
+            take(item["file"].as_str());
+        }
+    }
+    found
 }
 
 /// The services, by the names that could have come from Compose.
@@ -116,6 +135,8 @@ mod tests {
             "sub/labels",
         ];
         assert_eq!(named(&config), want);
+        let host: Vec<_> = host_files(&config).into_iter().collect();
+        assert_eq!(host, [PathBuf::from("/etc/s")]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(super) fn named(project: &ComposeProject) -> Result<Named, EngineError> {
     Ok(Named {
         paths: paths::named(&config),
         services: paths::services(&config),
+        host_files: paths::host_files(&config),
     })
 }
 
