@@ -257,7 +257,9 @@ impl Job {
                 };
                 apply::apply(self, stage, agreed, point).await?;
                 self.enter(State::Verifying);
-                let target = verify::Target::of_stage(stage, plan, &point.images);
+                let base = self.store.current(&plan.stack)?;
+                let images = &point.images;
+                let target = verify::Target::of_stage(stage, plan, images, base.as_ref());
                 let judged = verify::verify(self, &target, &point.before, changed);
                 let containers = self.unless_cancelled(judged).await?;
                 self.tell_renewed(&containers, &point.before);
@@ -352,14 +354,18 @@ impl Job {
     }
 
     /// Runs Compose with its lines going to the journal.
-    async fn with_lines<F>(&self, start: impl FnOnce(Run) -> F) -> Result<(), Stopped>
+    async fn with_lines<F>(
+        &self,
+        deadline: Duration,
+        start: impl FnOnce(Run) -> F,
+    ) -> Result<(), Stopped>
     where
         F: Future<Output = Result<(), EngineError>>,
     {
         let (lines, mut received) = mpsc::channel(LINE_QUEUE);
         let run = Run {
             lines,
-            deadline: COMPOSE_DEADLINE,
+            deadline,
             stop: self.cancel.clone(),
         };
         let copy = async {

@@ -15,7 +15,7 @@ use proto::plan::{
 use proto::stack::ShippedFile;
 
 use crate::engine::{Container, LocalImage, RemoteImage};
-use crate::resolved::{ResolvedService, ResolvedStack, Restart};
+use crate::resolved::{ResolvedService, ResolvedStack};
 use crate::store::{Revision, Stage};
 
 mod adoption;
@@ -232,9 +232,10 @@ fn plan_service(
         };
         return (answer(action, vec![reason]), false);
     }
-    let stopped = containers
-        .iter()
-        .filter(|c| needs_start(c, service.restart));
+    let stack = &inputs.stage.resolved;
+    let ended = inputs.base.and_then(|base| base.ended.as_ref());
+    let one_shot = stack.is_one_shot(service, &inputs.stage.spec.probes, ended);
+    let stopped = containers.iter().filter(|c| needs_start(c, one_shot));
     let plan = match stopped
         .map(|container| format!("{} is {}", container.name, state_word(container)))
         .next()
@@ -285,10 +286,10 @@ fn of_service<'a>(
 }
 
 /// A finished one-shot is where it should be; every other container should run.
-fn needs_start(container: &Container, restart: Restart) -> bool {
+fn needs_start(container: &Container, one_shot: bool) -> bool {
     match container.state {
         ContainerState::Running | ContainerState::Restarting => false,
-        ContainerState::Exited => restart == Restart::Always || container.exit_code != 0,
+        ContainerState::Exited => !one_shot || container.exit_code != 0,
         _ => true,
     }
 }

@@ -16,6 +16,7 @@ use crate::redact::Redactor;
 
 mod contents;
 mod links;
+mod one_shot;
 mod outside;
 mod shown;
 
@@ -61,6 +62,9 @@ pub struct ResolvedService {
     pub restart: Restart,
     /// How long a change may take to show in its health; from its healthcheck.
     pub patience: Duration,
+    /// Whether the files give it a healthcheck; its image may have one as well.
+    #[serde(default)]
+    pub has_check: bool,
     /// Shipped files and folders that it mounts.
     pub mounts: BTreeSet<RelPath>,
     /// Whether it mounts the whole project directory.
@@ -257,6 +261,7 @@ fn read_service(
         replicas: replicas(service),
         restart: restart(service),
         patience: patience(service.get("healthcheck")),
+        has_check: has_check(service.get("healthcheck")),
         depends_on: links::depends_on(service),
         dependencies: links::dependencies(service),
         joins: links::joins(service),
@@ -284,11 +289,21 @@ fn restart(service: &Value) -> Restart {
     let condition = service
         .pointer("/deploy/restart_policy/condition")
         .and_then(Value::as_str);
-    match policy.or(condition).unwrap_or("no") {
+    // As Compose has it: what `deploy` says wins.
+    match condition.or(policy).unwrap_or("no") {
         "always" | "unless-stopped" | "any" => Restart::Always,
         policy if policy.starts_with("on-failure") => Restart::OnFailure,
         _ => Restart::No,
     }
+}
+
+fn has_check(healthcheck: Option<&Value>) -> bool {
+    let test = healthcheck.and_then(|check| check.get("test"));
+    let words = test.and_then(Value::as_array);
+    let off = |words: &Vec<Value>| words.first().is_none_or(|word| word == "NONE");
+    let disabled = healthcheck.and_then(|check| check.get("disable"));
+    test.is_some_and(|test| test.is_string() || words.is_some_and(|words| !off(words)))
+        && disabled.and_then(Value::as_bool) != Some(true)
 }
 
 /// Without a healthcheck one may still come with the image.

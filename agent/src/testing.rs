@@ -388,6 +388,7 @@ pub(crate) fn service(name: &str) -> ResolvedService {
         replicas: 1,
         restart: Restart::Always,
         patience: std::time::Duration::from_secs(60),
+        has_check: false,
         mounts: BTreeSet::new(),
         mounts_all: false,
         depends_on: BTreeSet::new(),

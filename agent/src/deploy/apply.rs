@@ -6,7 +6,7 @@ use proto::id::ServiceName;
 use proto::plan::{Action, Overwrite, Plan, ServicePlan};
 
 use super::layout::Conflicts;
-use super::up::{Recreate, Services, up};
+use super::up::{Recreate, Services, deadline, up};
 use super::{Job, Point, Stopped, layout, room};
 use crate::planner::starting;
 use crate::stage::compose_project;
@@ -68,5 +68,5 @@ async fn converge(
             Services::only(names, &stage.resolved)
         }
     };
-    up(job, &project, &services, &recreate).await
+    up(job, &project, &services, &recreate, deadline(&stage.spec)).await
 }

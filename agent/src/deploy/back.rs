@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::layout::{self, Conflicts};
 use super::unsteady::unsteady;
-use super::{Job, Point, Stopped, point, restore, room, tidy, verify};
+use super::{COMPOSE_DEADLINE, Job, Point, Stopped, point, restore, room, tidy, verify};
 use crate::engine::{Container, EngineError};
 use crate::stage::compose_project;
 use crate::store::Revision;
@@ -226,8 +226,10 @@ impl Job {
         if point.before.is_empty() {
             let directory = self.store.directory_of(&applied.spec);
             let project = compose_project(&applied.spec, &directory);
-            self.with_lines(|run| self.engine.down(&project, false, run))
-                .await?;
+            self.with_lines(COMPOSE_DEADLINE, |run| {
+                self.engine.down(&project, false, run)
+            })
+            .await?;
             return layout::put_back(self, applied, None, &directory);
         }
         let project = &applied.spec.project;

@@ -1,7 +1,8 @@
 //! Makes a judged state the stack's revision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use proto::event::ContainerState;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{RevisionId, ServiceName, StackName};
 use proto::plan::{Part, Plan};
@@ -20,6 +21,7 @@ struct State {
     images: BTreeMap<String, ImagePin>,
     config_hashes: BTreeMap<ServiceName, String>,
     older: BTreeMap<ServiceName, RevisionId>,
+    ended: BTreeSet<ServiceName>,
 }
 
 /// The revision that a stage has become; `containers` are those that the plan is about.
@@ -37,6 +39,7 @@ pub(super) async fn of_stage(
         images: images.clone(),
         config_hashes: config_hashes(containers),
         older: BTreeMap::new(),
+        ended: ended(containers),
     };
     let base = job.store.current(&stage.spec.stack)?;
     let base = base.filter(|base| Some(base.id) == plan.base);
@@ -60,6 +63,7 @@ pub(super) async fn of_stage(
         images: state.images,
         config_hashes: state.config_hashes,
         older: state.older,
+        ended: Some(state.ended),
         took: took(job, base.as_ref(), containers),
         compose_version: stage.compose_version.clone(),
         engine_version,
@@ -81,6 +85,7 @@ pub(super) fn of_revision(
     Ok(Revision {
         number: next_number(job, &revision.spec.stack)?,
         config_hashes: config_hashes(containers),
+        ended: Some(ended(containers)),
         took: took(job, Some(revision), containers),
         deploy: job.deploy,
         operator: job.operator.clone(),
@@ -117,6 +122,15 @@ pub(super) fn config_hashes(containers: &[Container]) -> BTreeMap<ServiceName, S
     containers
         .map(|container| (container.service.clone(), container.config_hash.clone()))
         .collect()
+}
+
+/// The services all of whose containers have ended.
+pub(super) fn ended(containers: &[Container]) -> BTreeSet<ServiceName> {
+    let own = || containers.iter().filter(|container| !container.one_off);
+    let runs = own().filter(|it| it.state != ContainerState::Exited);
+    let runs: BTreeSet<&ServiceName> = runs.map(|it| &it.service).collect();
+    let all = own().map(|it| &it.service);
+    all.filter(|name| !runs.contains(name)).cloned().collect()
 }
 
 /// Cannot happen while a stack has one deploy at a time; nothing is committed then.
@@ -168,6 +182,9 @@ impl State {
         services.retain(|service| part.covers(&service.name));
         services.extend(others().cloned());
         services.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut ended = self.ended;
+        let kept = base.ended.iter().flatten();
+        ended.extend(kept.filter(|name| !part.covers(name)).cloned());
         Self {
             resolved: ResolvedStack {
                 services,
@@ -178,6 +195,7 @@ impl State {
             images,
             config_hashes,
             older,
+            ended,
         }
     }
 }

@@ -6,7 +6,7 @@ use proto::event::{EventKind, Outcome, State};
 use proto::id::{ProjectName, ServiceName, StackName};
 
 use super::work::no_such;
-use super::{Job, Stopped, point};
+use super::{COMPOSE_DEADLINE, Job, Stopped, point};
 use crate::stage::compose_project;
 
 impl Job {
@@ -43,8 +43,10 @@ impl Job {
         let project = compose_project(&applied.spec, &self.store.directory_of(&applied.spec));
         // Before Compose, which leaves a network that still has a container in it.
         self.remove_earlier(stack, &project.name).await?;
-        self.with_lines(|run| self.engine.down(&project, volumes, run))
-            .await?;
+        self.with_lines(COMPOSE_DEADLINE, |run| {
+            self.engine.down(&project, volumes, run)
+        })
+        .await?;
         self.remove_what_is_left(&project.name, volumes).await?;
         Ok(self.store.forget_current(stack)?)
     }

@@ -9,7 +9,7 @@ use proto::id::{RevisionId, ServiceName};
 use tokio::sync::mpsc;
 
 use super::layout::Conflicts;
-use super::up::{Recreate, Services, up};
+use super::up::{Recreate, Services, deadline, up};
 use super::{Job, Stopped, layout, pull};
 use crate::deployer::on_disk;
 use crate::engine::{Container, EngineError, Pull};
@@ -294,7 +294,8 @@ async fn apply(
     } else {
         Services::only(services, &revision.resolved)
     };
-    up(job, &project, &services, &recreate).await
+    let deadline = deadline(&revision.spec);
+    up(job, &project, &services, &recreate, deadline).await
 }
 
 /// Files that were found and are not shipped lie there still, unless something took them.

@@ -5,10 +5,12 @@
 //! is nothing that it looks at: a mounted file, say. So those come before the run that waits, with what they depend on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proto::id::ServiceName;
+use proto::stack::StackSpec;
 
-use super::{Job, Stopped};
+use super::{COMPOSE_DEADLINE, Job, Stopped};
 use crate::engine::{ComposeProject, Up};
 use crate::resolved::ResolvedStack;
 
@@ -39,6 +41,16 @@ impl Services {
     }
 }
 
+impl Services {
+    /// These services, in the same way.
+    fn named(&self, names: &BTreeSet<ServiceName>) -> Self {
+        Self {
+            only: names.iter().cloned().collect(),
+            no_deps: self.no_deps,
+        }
+    }
+}
+
 /// Containers that have to be replaced.
 #[derive(Debug, Default)]
 pub(super) struct Recreate<'a> {
@@ -50,16 +62,26 @@ pub(super) struct Recreate<'a> {
     pub(super) of: BTreeSet<ServiceName>,
 }
 
-/// Brings services to what the files say.
+/// Compose waits in one run for everything that others depend on: as long as an operator gives those services, and some
+/// time besides.
+pub(super) fn deadline(spec: &StackSpec) -> Duration {
+    COMPOSE_DEADLINE + spec.deadlines.values().sum::<Duration>()
+}
+
+/// Brings services to what the files say; each run has until `deadline`.
 pub(super) async fn up(
     job: &Job,
     project: &ComposeProject,
     services: &Services,
     recreate: &Recreate<'_>,
+    deadline: Duration,
 ) -> Result<(), Stopped> {
-    force(job, project, services, &recreate.first).await?;
+    let run = |services: Services, force| run(job, project, services, force, deadline);
+    if !recreate.first.is_empty() {
+        run(services.named(&recreate.first), true).await?;
+    }
     if services.only.is_empty() || !services.only.iter().all(|it| recreate.first.contains(it)) {
-        run(job, project, services, false).await?;
+        run(services.clone(), false).await?;
     }
     if recreate.old.is_empty() || recreate.of.is_empty() {
         return Ok(());
@@ -69,38 +91,28 @@ pub(super) async fn up(
         let old = recreate.old.contains(container.id.as_str());
         !container.one_off && old && recreate.of.contains(&container.service)
     });
-    let left = left.map(|container| container.service).collect();
-    force(job, project, services, &left).await
-}
-
-async fn force(
-    job: &Job,
-    project: &ComposeProject,
-    services: &Services,
-    names: &BTreeSet<ServiceName>,
-) -> Result<(), Stopped> {
-    if names.is_empty() {
+    let left: BTreeSet<ServiceName> = left.map(|container| container.service).collect();
+    if left.is_empty() {
         return Ok(());
     }
-    let services = Services {
-        only: names.iter().cloned().collect(),
-        no_deps: services.no_deps,
-    };
-    run(job, project, &services, true).await
+    run(services.named(&left), true).await
 }
 
 async fn run(
     job: &Job,
     project: &ComposeProject,
-    services: &Services,
+    services: Services,
     force_recreate: bool,
+    deadline: Duration,
 ) -> Result<(), Stopped> {
+    let Services { only, no_deps } = services;
     let up = Up {
-        only: services.only.clone(),
-        no_deps: services.no_deps,
+        only,
+        no_deps,
         force_recreate,
     };
-    job.with_lines(|run| job.engine.up(project, &up, run)).await
+    job.with_lines(deadline, |run| job.engine.up(project, &up, run))
+        .await
 }
 
 #[cfg(test)]

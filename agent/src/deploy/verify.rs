@@ -1,6 +1,6 @@
 //! Judges by the engine's own words whether what runs is what was asked for, and healthy. Compose's word is not asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Job, Stopped};
 use crate::clock;
 use crate::engine::{Container, EngineError, LogRange, Nudge};
-use crate::resolved::ResolvedService;
+use crate::resolved::{ResolvedService, ResolvedStack};
 use crate::store::{ImagePin, Revision, Stage};
 
 mod ask;
@@ -51,12 +51,19 @@ impl<'a> Target<'a> {
         stage: &'a Stage,
         plan: &Plan,
         images: &'a BTreeMap<String, ImagePin>,
+        base: Option<&Revision>,
     ) -> Self {
         let services = stage.resolved.services.iter();
         let covered = services.filter(|service| plan.covers(&service.name));
         Self {
             project: &stage.spec.project,
-            expected: expected(&stage.spec, covered, images),
+            expected: expected(
+                &stage.spec,
+                &stage.resolved,
+                covered,
+                images,
+                base.and_then(|base| base.ended.as_ref()),
+            ),
             probes: &stage.spec.probes,
             as_it_was: false,
         }
@@ -68,7 +75,13 @@ impl<'a> Target<'a> {
         let found = revision.found.as_ref();
         let services = revision.resolved.services.iter();
         let asked = services.filter(|one| found.is_none_or(|it| !it.unwell.contains(&one.name)));
-        let mut expected = expected(&revision.spec, asked, &revision.images);
+        let mut expected = expected(
+            &revision.spec,
+            &revision.resolved,
+            asked,
+            &revision.images,
+            revision.ended.as_ref(),
+        );
         for one in &mut expected {
             let inexact = found.is_some_and(|it| it.inexact.contains(&one.service.name));
             if inexact || revision.older.contains_key(&one.service.name) {
@@ -98,8 +111,10 @@ impl<'a> Target<'a> {
 
 fn expected<'a>(
     spec: &'a StackSpec,
+    stack: &ResolvedStack,
     services: impl Iterator<Item = &'a ResolvedService>,
     images: &'a BTreeMap<String, ImagePin>,
+    ended: Option<&BTreeSet<ServiceName>>,
 ) -> Vec<Expected<'a>> {
     services
         .map(|service| Expected {
@@ -112,6 +127,7 @@ fn expected<'a>(
                     .collect()
             },
             deadline: spec.deadlines.get(&service.name).copied(),
+            one_shot: stack.is_one_shot(service, &spec.probes, ended),
         })
         .collect()
 }

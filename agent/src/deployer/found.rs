@@ -78,6 +78,7 @@ pub(super) async fn look(
         images,
         config_hashes,
         older: BTreeMap::new(),
+        ended: None,
         compose_version: stage.compose_version.clone(),
         engine_version,
         directory: stage.directory.clone(),

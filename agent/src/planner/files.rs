@@ -38,7 +38,9 @@ pub fn file_step(laid: &[&ShippedFile], host: &OnHost, wanted: Option<&ShippedFi
     let ours = laid.iter().any(|laid| host.blob() == Some(laid.blob));
     let Some(wanted) = wanted else {
         return match host {
-            OnHost::Nothing | OnHost::BelowFile | OnHost::Folder => FileStep::Leave,
+            OnHost::Nothing | OnHost::BelowFile | OnHost::BelowLink | OnHost::Folder => {
+                FileStep::Leave
+            }
             _ if ours => FileStep::Remove,
             _ => FileStep::LeaveBehind,
         };
@@ -46,7 +48,7 @@ pub fn file_step(laid: &[&ShippedFile], host: &OnHost, wanted: Option<&ShippedFi
     let unchanged = laid.iter().any(|laid| laid.blob == wanted.blob);
     match host {
         OnHost::Nothing if !laid.is_empty() => FileStep::MakeAgain,
-        OnHost::Nothing | OnHost::BelowFile => FileStep::Write,
+        OnHost::Nothing | OnHost::BelowFile | OnHost::BelowLink => FileStep::Write,
         OnHost::File {
             known, ownership, ..
         } => {
@@ -225,6 +227,9 @@ fn check_folders(
                     format!("{file} is a file on the host, and {path} needs a folder there")
                 }));
             }
+            OnHost::BelowLink => causes.push(format!(
+                "a part of {path} is a symbolic link on the host; longshore does not write through links"
+            )),
             _ => {}
         }
     }

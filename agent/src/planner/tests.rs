@@ -15,7 +15,7 @@ use proto::stack::StackSpec;
 
 use super::*;
 use crate::projectdir::{Known, OnHost, Ownership};
-use crate::resolved::{Outside, ResolvedStack};
+use crate::resolved::{Outside, ResolvedStack, Restart};
 
 fn service(name: &str) -> ResolvedService {
     ResolvedService {
@@ -80,6 +80,7 @@ fn revision(stage: &Stage) -> Revision {
             .map(|s| (s.name.clone(), "h".to_owned()))
             .collect(),
         older: BTreeMap::new(),
+        ended: None,
         took: BTreeMap::new(),
         compose_version: "2.26.1".to_owned(),
         engine_version: "26.1.5".to_owned(),

@@ -66,6 +66,8 @@ pub enum OnHost {
     Other,
     /// A part of the path above it is a file.
     BelowFile,
+    /// A part of the path above it is a symbolic link.
+    BelowLink,
 }
 
 impl OnHost {
@@ -91,7 +93,8 @@ impl ProjectDir {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(OnHost::Nothing),
             Err(Errno::NOTDIR) => return Ok(OnHost::BelowFile),
-            // A link in its place or above it, a socket, a device without a driver.
+            Err(Errno::LOOP) if self.above(path).is_err() => return Ok(OnHost::BelowLink),
+            // A link in its place, a socket, a device without a driver.
             Err(Errno::LOOP | Errno::XDEV | Errno::NXIO | Errno::NODEV) => {
                 return Ok(OnHost::Other);
             }
@@ -197,6 +200,7 @@ mod tests {
         std::fs::set_permissions(at("file"), std::fs::Permissions::from_mode(0o640)).unwrap();
         std::fs::create_dir(at("folder")).unwrap();
         symlink("file", at("link")).unwrap();
+        symlink("folder", at("aside")).unwrap();
         let dir = ProjectDir::open(folder.path()).unwrap();
         let look = |name: &str| dir.look(&path(name), None).unwrap();
         let OnHost::File {
@@ -211,6 +215,7 @@ mod tests {
         assert_eq!(look("folder"), OnHost::Folder);
         assert_eq!(look("link"), OnHost::Other);
         assert_eq!(look("file/below"), OnHost::BelowFile);
+        assert_eq!(look("aside/below"), OnHost::BelowLink);
     }
 
     #[test]

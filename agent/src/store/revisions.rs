@@ -49,6 +49,9 @@ pub struct Revision {
     /// needs that one's files and values for them; the rest is its own.
     #[serde(default)]
     pub older: BTreeMap<ServiceName, RevisionId>,
+    /// Services whose containers had ended when it was judged; `None` in records of agents that did not note it.
+    #[serde(default)]
+    pub ended: Option<BTreeSet<ServiceName>>,
     /// How long each service took when it last started, where that was measured.
     #[serde(default)]
     pub took: BTreeMap<ServiceName, Took>,

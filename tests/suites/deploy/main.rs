@@ -13,6 +13,7 @@ mod compose_dies;
 mod confirming;
 mod deploys;
 mod doctor;
+mod done;
 mod escapes;
 mod examples;
 mod going_back;

@@ -298,7 +298,7 @@ fn a_service_whose_profile_is_off_is_no_orphan() {
 #[test]
 fn down_takes_what_earlier_revisions_left_and_tells_what_stays() {
     let Some(world) = world() else { return };
-    let case = world.case("downed");
+    let case = world.case("takendown");
     let service = |name: &str, network: &str| {
         let more = format!("networks: [{network}]\nvolumes: [\"{network}-data:/data\"]");
         shell_service(name, RUNS, "", &more)
@@ -308,24 +308,29 @@ fn down_takes_what_earlier_revisions_left_and_tells_what_stays() {
     case.deploy().done();
     write(&case, &[service("new", "two"), top("two")]);
     case.deploy().done();
-    assert_eq!(names(&case), "downed-new-1 running; downed-old-1 running");
+    assert_eq!(
+        names(&case),
+        "takendown-new-1 running; takendown-old-1 running"
+    );
     let image = world.registry.image("org/demo:1");
-    let stranger = "run -d --rm --name downed-stranger --network downed_two --entrypoint sleep";
+    let stranger =
+        "run -d --rm --name takendown-stranger --network takendown_two --entrypoint sleep";
     case.docker(&format!("{stranger} {image} 1000"));
     let said = case
-        .controller(&["down", "emilia/downed", "--yes", "--volumes"])
+        .controller(&["down", "emilia/takendown", "--yes", "--volumes"])
         .done();
-    assert!(said.contains("network downed_two stays: "), "{said}");
+    assert!(said.contains("network takendown_two stays: "), "{said}");
     assert_eq!(names(&case), "");
     let left = |what: &str| {
         case.docker(&format!(
-            "{what} ls -q --filter label=com.docker.compose.project=downed"
+            "{what} ls -q --filter label=com.docker.compose.project=takendown"
         ))
     };
     assert_eq!(left("volume"), "");
     assert_eq!(left("network").lines().count(), 1);
-    case.docker("rm -f downed-stranger");
-    case.controller(&["down", "emilia/downed", "--yes"]).done();
+    case.docker("rm -f takendown-stranger");
+    case.controller(&["down", "emilia/takendown", "--yes"])
+        .done();
     assert_eq!(left("network"), "");
 }
 

@@ -20,10 +20,15 @@ pub(super) use answers::{Answer, Answers, Question};
 use seen::Sight;
 pub(super) use seen::{Moment, Seen};
 pub(super) use verdict::{Blame, Verdict};
-use verdict::{Lacking, Reason};
+use verdict::{Despair, Lacking, Reason};
 
-/// A container that was started this often again since the deploy will not become good by waiting.
+/// A container that was started this often again since the deploy is in a crash loop. It has its time all the same: an
+/// application may well exit until its database listens.
 pub(in crate::deploy) const CRASH_LOOP: u64 = 3;
+/// A program that cannot be run, or is not there, will not be there the next time either.
+const NEVER_STARTS: [i64; 2] = [126, 127];
+/// Without a healthcheck nothing tells when a container is ready; it has this long to prove that it stays up.
+const WITHOUT_CHECK: Duration = Duration::from_secs(30);
 /// The engine tells nobody that a check has ended as the one before it did.
 const NEXT_CHECK: Duration = Duration::from_secs(1);
 
@@ -36,12 +41,17 @@ pub(super) struct Expected<'a> {
     pub(super) probes: Vec<(usize, &'a Probe)>,
     /// How long it may take, where the operator says so.
     pub(super) deadline: Option<Duration>,
+    /// Whether an exit with 0 is the end that it is meant to have.
+    pub(super) one_shot: bool,
 }
 
 enum One {
     Good,
     Wait(String),
     WaitUntil(Instant, String),
+    /// Not good, and started again and again.
+    Loops(String),
+    LoopsUntil(Instant, String),
     Bad(String),
 }
 
@@ -86,22 +96,27 @@ fn judge_service(
             One::Good => probed(verdict, expected, container, answers),
             other => other,
         };
-        let (text, hopeless) = match one {
+        let (text, despair) = match one {
             One::Good => {
                 verdict.settled.insert(container.id.clone());
                 continue;
             }
-            One::Wait(text) => (text, false),
+            One::Wait(text) => (text, Despair::No),
             One::WaitUntil(until, text) => {
                 verdict.look_at(until);
-                (text, false)
+                (text, Despair::No)
             }
-            One::Bad(text) => (text, true),
+            One::Loops(text) => (text, Despair::InTheEnd),
+            One::LoopsUntil(until, text) => {
+                verdict.look_at(until);
+                (text, Despair::InTheEnd)
+            }
+            One::Bad(text) => (text, Despair::Now),
         };
         reasons.push(Reason {
             text: format!("{} {text}", container.name),
             container: Some(container.id.clone()),
-            hopeless,
+            despair,
         });
     }
     (!reasons.is_empty()).then(|| Lacking {
@@ -146,7 +161,12 @@ fn probed(
 fn patience(expected: &Expected<'_>, containers: &[&Container]) -> Duration {
     let checks = containers.iter().filter_map(|container| container.check);
     let asked = checks.map(|check| check.patience()).max();
-    let own = asked.unwrap_or(expected.service.patience);
+    let by_files = containers.is_empty() || expected.service.has_check;
+    let own = asked.unwrap_or(if by_files {
+        expected.service.patience
+    } else {
+        WITHOUT_CHECK
+    });
     expected.deadline.unwrap_or(own)
 }
 
@@ -186,13 +206,23 @@ fn judge_one(expected: &Expected<'_>, container: &Container, sight: &Sight, at: 
     let restarts = sight.restarts(container);
     if restarts >= CRASH_LOOP {
         let code = container.exit_code;
-        return One::Bad(format!(
-            "was restarted {restarts} times; its last exit code was {code}"
-        ));
+        let text = format!("was restarted {restarts} times; its last exit code was {code}");
+        if NEVER_STARTS.contains(&code) {
+            return One::Bad(text);
+        }
+        return match judge_state(expected, container, sight, at) {
+            One::Good => One::Good,
+            One::WaitUntil(until, _) => One::LoopsUntil(until, text),
+            _ => One::Loops(text),
+        };
     }
+    judge_state(expected, container, sight, at)
+}
+
+fn judge_state(expected: &Expected<'_>, container: &Container, sight: &Sight, at: Moment) -> One {
     match container.state {
         ContainerState::Running => running(container, sight, at),
-        ContainerState::Exited => exited(container, expected.service.restart),
+        ContainerState::Exited => exited(container, expected),
         ContainerState::Restarting => One::Wait(format!(
             "is restarting; its last exit code was {}",
             container.exit_code
@@ -255,10 +285,13 @@ fn words(age: Duration) -> String {
     }
 }
 
-fn exited(container: &Container, restart: Restart) -> One {
+fn exited(container: &Container, expected: &Expected<'_>) -> One {
     let code = container.exit_code;
-    match restart {
-        Restart::No | Restart::OnFailure if code == 0 => One::Good,
+    match expected.service.restart {
+        _ if code == 0 && expected.one_shot => One::Good,
+        Restart::No | Restart::OnFailure if code == 0 => One::Bad(
+            "exited with code 0, and it is meant to run: nothing starts it again".to_owned(),
+        ),
         Restart::No => One::Bad(format!("exited with code {code}")),
         // The engine will start it again, or an operator has stopped it; both show.
         _ => One::Wait(format!("exited with code {code}")),

@@ -5,7 +5,7 @@ use proto::id::ServiceName;
 
 use crate::engine::Container;
 use crate::planner::{self, Foreign};
-use crate::resolved::{ResolvedService, Restart};
+use crate::resolved::ResolvedService;
 use crate::store::Revision;
 
 /// What would mend a difference.
@@ -82,6 +82,11 @@ pub(super) fn differences(revision: &Revision, containers: &[Container]) -> Vec<
     found
 }
 
+fn is_one_shot(revision: &Revision, service: &ResolvedService) -> bool {
+    let (stack, probes) = (&revision.resolved, &revision.spec.probes);
+    stack.is_one_shot(service, probes, revision.ended.as_ref())
+}
+
 fn look(
     revision: &Revision,
     service: &ResolvedService,
@@ -110,9 +115,7 @@ fn look(
             mend: Mend::Read(service.name.clone()),
         }),
         ContainerState::Running => None,
-        ContainerState::Exited
-            if container.exit_code == 0 && service.restart != Restart::Always =>
-        {
+        ContainerState::Exited if container.exit_code == 0 && is_one_shot(revision, service) => {
             None
         }
         ContainerState::Restarting => Some(Difference {

@@ -42,6 +42,7 @@ fn judge_at(
             image_id: "sha256:new",
             probes: Vec::new(),
             deadline: None,
+            one_shot: service.restart != Restart::Always,
         }],
         containers,
         seen,
@@ -141,24 +142,65 @@ async fn a_container_that_ran_before_needs_no_window() {
 }
 
 #[tokio::test]
-async fn a_crash_loop_is_hopeless() {
+async fn a_crash_loop_has_its_time_and_has_not_started_in_the_end() {
     let mut up = container(ContainerState::Restarting, Health::None);
     let mut seen = seen(&[]);
     let web = service(1, Restart::Always);
-    assert!(!hopeless(&judge_at(
-        &web,
-        &[up.clone()],
-        &mut seen,
-        Instant::now()
-    )));
+    let start = Instant::now();
+    assert!(!hopeless(&judge_at(&web, &[up.clone()], &mut seen, start)));
     up.restarts = 3;
     up.exit_code = 7;
-    let verdict = judge_at(&web, &[up], &mut seen, Instant::now());
-    assert!(hopeless(&verdict));
+    let verdict = judge_at(&web, &[up.clone()], &mut seen, start + SECOND);
+    assert_eq!(verdict.blame(start + SECOND), None);
+    let end = start + WITHOUT_CHECK;
+    let blame = judge_at(&web, &[up.clone()], &mut seen, end).blame(end);
+    let blame = blame.unwrap();
+    assert!(blame.hopeless, "it did not start");
     assert_eq!(
-        verdict.reasons(),
+        blame.reasons,
         ["opq-web-1 was restarted 3 times; its last exit code was 7"]
     );
+    // The program is not there, and will not be.
+    up.exit_code = 127;
+    assert!(hopeless(&judge_at(&web, &[up], &mut seen, start + SECOND)));
+}
+
+/// As an application does that exits until its database listens.
+#[tokio::test]
+async fn a_crash_loop_that_ends_in_time_is_good() {
+    let mut up = container(ContainerState::Running, Health::None);
+    let mut seen = seen(&[]);
+    let web = service(1, Restart::Always);
+    let start = Instant::now();
+    up.restarts = 8;
+    assert!(!judge_at(&web, &[up.clone()], &mut seen, start).is_good());
+    up.restarts = 12;
+    let last = start + 10 * SECOND;
+    assert!(!judge_at(&web, &[up.clone()], &mut seen, last).is_good());
+    let steady = last + STABILITY_WINDOW;
+    assert!(judge_at(&web, &[up], &mut seen, steady).is_good());
+}
+
+/// Its container ends with 0, and nothing will start it again.
+#[tokio::test]
+async fn a_server_that_ends_with_0_has_not_done_its_work() {
+    let ended = container(ContainerState::Exited, Health::None);
+    for (one_shot, good) in [(true, true), (false, false)] {
+        let verdict = judge(
+            &[Expected {
+                service: &service(1, Restart::No),
+                image_id: "sha256:new",
+                probes: Vec::new(),
+                deadline: None,
+                one_shot,
+            }],
+            std::slice::from_ref(&ended),
+            &mut seen(std::slice::from_ref(&ended)),
+            &Answers::new(),
+            at(Instant::now()),
+        );
+        assert_eq!((verdict.is_good(), hopeless(&verdict)), (good, !good));
+    }
 }
 
 #[tokio::test]
@@ -270,6 +312,7 @@ impl Pair {
         let of = |name: &str, patience| ResolvedService {
             name: name.parse().unwrap(),
             patience,
+            has_check: true,
             ..service(1, Restart::Always)
         };
         let up = |name: &str| Container {
@@ -295,6 +338,7 @@ impl Pair {
             image_id: "sha256:new",
             probes: Vec::new(),
             deadline: self.deadline,
+            one_shot: service.restart != Restart::Always,
         });
         judge(
             &expected,
@@ -384,6 +428,7 @@ fn probed_with(probe: &Probe, containers: &[Container], answers: &Answers) -> Ve
             image_id: "sha256:new",
             probes: vec![(7, probe)],
             deadline: None,
+            one_shot: true,
         }],
         containers,
         &mut seen(containers),

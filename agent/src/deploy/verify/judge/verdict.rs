@@ -39,8 +39,19 @@ pub(super) struct Reason {
     pub(super) text: String,
     /// The container that it is about.
     pub(super) container: Option<String>,
-    /// Waiting will not mend it.
-    pub(super) hopeless: bool,
+    /// Whether waiting can mend it.
+    pub(super) despair: Despair,
+}
+
+/// When there is no hope for a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Despair {
+    /// Never: it may become good as long as there is time.
+    No,
+    /// Once its time is up: then it has not started, rather than not become healthy.
+    InTheEnd,
+    /// At once.
+    Now,
 }
 
 impl Reason {
@@ -48,7 +59,7 @@ impl Reason {
         Self {
             text,
             container: None,
-            hopeless: false,
+            despair: Despair::No,
         }
     }
 }
@@ -84,13 +95,13 @@ impl Verdict {
     /// Whom to blame once it is over. The others only wait, maybe for these.
     pub(crate) fn blame(&self, now: Instant) -> Option<Blame> {
         let reasons = || self.lacking.iter().flat_map(|one| &one.reasons);
-        let hopeless = reasons().any(|reason| reason.hopeless);
-        let to_blame = |one: &Lacking, reason: &Reason| match hopeless {
-            true => reason.hopeless,
+        let at_once = reasons().any(|reason| reason.despair == Despair::Now);
+        let to_blame = |one: &Lacking, reason: &Reason| match at_once {
+            true => reason.despair == Despair::Now,
             false => one.due.is_some_and(|due| now >= due),
         };
         let mut blame = Blame {
-            hopeless,
+            hopeless: at_once,
             services: Vec::new(),
             reasons: Vec::new(),
             containers: BTreeSet::new(),
@@ -100,6 +111,7 @@ impl Verdict {
             let mut any = false;
             for reason in mine {
                 any = true;
+                blame.hopeless |= reason.despair == Despair::InTheEnd;
                 blame.reasons.push(reason.text.clone());
                 blame.containers.extend(reason.container.clone());
             }
