@@ -9,8 +9,8 @@ use proto::id::{PlanId, ServiceName};
 use proto::limits::PLAN_LIFE;
 use proto::path::RelPath;
 use proto::plan::{
-    Action, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan, OrphanPlan, Part,
-    Plan, ServicePlan,
+    Action, Change, Disk, Downtime, FieldChange, FilePlan, HookPlan, ImagePlan, Part, Plan,
+    ServicePlan,
 };
 use proto::stack::ShippedFile;
 
@@ -24,6 +24,7 @@ mod fields;
 mod files;
 mod foreign;
 mod images;
+mod orphans;
 mod outside;
 mod ripple;
 mod room;
@@ -112,9 +113,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
     warnings.extend(foreign::warning(inputs));
     let services = plan_services(inputs, &changed, &images);
     scope::check_joined(inputs, &services.plans)?;
-    let orphans = orphans(inputs, &services.plans);
+    let orphans = orphans::orphans(inputs, &services.plans);
     let notes = if inputs.part.is_none() {
-        inactive(inputs, &orphans)
+        orphans::inactive(inputs, &orphans)
     } else {
         Vec::new()
     };
@@ -386,46 +387,6 @@ fn changed_image(
         .and_then(|facts| facts.local.as_ref());
     let stale = local.is_none_or(|local| containers.iter().any(|c| c.image_id != local.id));
     (pull || stale).then(|| format!("{old} has new content"))
-}
-
-/// Containers of services that the stack does not have. A deploy of a part lists only those in its way: the others
-/// are nothing of its.
-fn orphans(inputs: &Inputs<'_>, plans: &[ServicePlan]) -> Vec<OrphanPlan> {
-    let starting = starting(&inputs.stage.resolved, plans);
-    let in_the_way = in_the_way(&starting, &inputs.stage.spec.project, inputs.containers);
-    let left = inputs.containers.iter().filter(|container| {
-        !container.one_off && inputs.stage.resolved.service(&container.service).is_none()
-    });
-    let orphans = left.map(|container| {
-        let needed = in_the_way.iter().find(|it| it.container.id == container.id);
-        OrphanPlan {
-            container: container.name.clone(),
-            service: container.service.clone(),
-            in_the_way: needed.map(InTheWay::needs).unwrap_or_default(),
-        }
-    });
-    let inactive = &inputs.stage.resolved.inactive;
-    orphans
-        .filter(|orphan| {
-            let left_over = inputs.part.is_none() && !inactive.contains(&orphan.service);
-            left_over || !orphan.in_the_way.is_empty()
-        })
-        .collect()
-}
-
-/// Containers of services whose profiles are not active: to Compose, too, they are no orphans.
-fn inactive(inputs: &Inputs<'_>, orphans: &[OrphanPlan]) -> Vec<String> {
-    let inactive = &inputs.stage.resolved.inactive;
-    let stays = |container: &&Container| {
-        let goes = orphans.iter().any(|it| it.container == container.name);
-        !container.one_off && inactive.contains(&container.service) && !goes
-    };
-    let stays = inputs.containers.iter().filter(stays);
-    let told = stays.map(|container| {
-        let Container { name, service, .. } = container;
-        format!("{name} is left as it is: no profile of service {service} is active")
-    });
-    told.collect()
 }
 
 /// The services of which a plan starts containers.

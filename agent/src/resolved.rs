@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{ProjectName, ServiceName};
-use proto::path::{InvalidPath, RelPath};
+use proto::path::RelPath;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -16,6 +16,7 @@ use crate::redact::Redactor;
 
 mod contents;
 mod links;
+mod mounts;
 mod one_shot;
 mod outside;
 mod shown;
@@ -252,7 +253,7 @@ fn read_service(
             },
         ));
     }
-    let (mounts, mounts_all) = mounts(name, service, config, directory)?;
+    let (mounts, mounts_all) = mounts::of(name, service, config, directory)?;
     Ok(ResolvedService {
         mounts,
         mounts_all,
@@ -321,47 +322,6 @@ fn patience(healthcheck: Option<&Value>) -> Duration {
         field("retries").and_then(Value::as_u64),
     )
     .patience()
-}
-
-/// Relative paths of the project directory that the service sees inside its containers, and whether it sees all of it.
-fn mounts(
-    name: &str,
-    service: &Value,
-    config: &Value,
-    directory: &Path,
-) -> Result<(BTreeSet<RelPath>, bool), Fault> {
-    let items = |key: &str| {
-        service
-            .get(key)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-    };
-    let binds = items("volumes")
-        .filter(|volume| volume.get("type").and_then(Value::as_str) == Some("bind"))
-        .filter_map(|volume| volume.get("source").and_then(Value::as_str));
-    let named = ["configs", "secrets"].into_iter().flat_map(|kind| {
-        items(kind)
-            .filter_map(|item| item.get("source").and_then(Value::as_str))
-            .filter_map(move |source| config.get(kind)?.get(source)?.get("file")?.as_str())
-    });
-    let (mut mounts, mut all) = (BTreeSet::new(), false);
-    for path in binds.chain(named) {
-        let Ok(below) = Path::new(path).strip_prefix(directory) else {
-            continue;
-        };
-        let below = below.to_str().unwrap_or(path);
-        if below.is_empty() {
-            all = true;
-            continue;
-        }
-        let parsed = below.parse().map_err(|error: InvalidPath| {
-            let what = format!("service {name} mounts a path that cannot be shipped");
-            Fault::new(FaultKind::InvalidStack, what).cause(error.to_string())
-        })?;
-        mounts.insert(parsed);
-    }
-    Ok((mounts, all))
 }
 
 /// What services share: changing it may concern any of them.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::{BlobId, StackName};
+use proto::id::BlobId;
 use proto::limits::BUNDLE_BYTES;
 use proto::path::RelPath;
 use proto::plan::Overwrite;
@@ -91,7 +91,7 @@ pub(super) fn note(
                 }
                 Conflicts::Stay => continue,
                 Conflicts::Refused(_) | Conflicts::Replaced => {
-                    keep_copy(job, &spec.stack, &directory, path)?;
+                    keep_copy(job, &directory, path)?;
                 }
             },
             FileStep::SetMode | FileStep::Write | FileStep::MakeAgain | FileStep::Remove => {}
@@ -148,14 +148,9 @@ fn before(
     }))
 }
 
-/// A copy of the host's version beside the stack's records, where a person finds it.
-fn keep_copy(
-    job: &Job,
-    stack: &StackName,
-    directory: &ProjectDir,
-    path: &RelPath,
-) -> Result<(), Stopped> {
-    let copy = job.store.copy_of_replaced(stack, &job.deploy, path);
+/// A copy of the host's version beside the deploy's records, where a person finds it.
+fn keep_copy(job: &Job, directory: &ProjectDir, path: &RelPath) -> Result<(), Stopped> {
+    let copy = job.store.copy_of_replaced(&job.deploy, path);
     if directory.copy_out(path, &copy)? {
         let at = copy.display();
         job.warn(format!(

@@ -223,16 +223,10 @@ impl Store {
         record::write(&self.applied_path(&applied.spec.stack), applied)
     }
 
-    /// Where a copy is kept of a file of the host that a deploy has replaced.
+    /// Where a copy is kept of a file of the host that a deploy has replaced: as long as the deploy itself is remembered.
     #[must_use]
-    pub fn copy_of_replaced(
-        &self,
-        stack: &StackName,
-        deploy: &DeployId,
-        path: &RelPath,
-    ) -> PathBuf {
-        let folder = self.stack_folder(stack).join("replaced");
-        path.under(&folder.join(deploy.short()))
+    pub fn copy_of_replaced(&self, deploy: &DeployId, path: &RelPath) -> PathBuf {
+        path.under(&self.deploy_folder(deploy).join("replaced"))
     }
 
     /// The newest deploy of a stack.
