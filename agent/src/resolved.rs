@@ -210,6 +210,7 @@ pub fn read(
                 .hint("services behind a profile run only when the profile is active"),
         );
     }
+    check_images(services)?;
     let services = services
         .iter()
         .map(|(name, service)| {
@@ -228,6 +229,29 @@ pub fn read(
     })
 }
 
+/// All that have none are told at once.
+fn check_images(services: &Map<String, Value>) -> Result<(), Fault> {
+    let without = services.iter().filter(|(_, service)| {
+        let image = links::text(service, "image");
+        image.unwrap_or_default().is_empty()
+    });
+    let without: Vec<(&str, bool)> = without
+        .map(|(name, service)| (name.as_str(), service.get("build").is_some()))
+        .collect();
+    let names: Vec<&str> = without.iter().map(|(name, _)| *name).collect();
+    let what = match names.as_slice() {
+        [] => return Ok(()),
+        [one] => format!("service {one} has no image"),
+        many => format!("services {} have no image", many.join(", ")),
+    };
+    let built = without.iter().all(|(_, built)| *built);
+    Err(Fault::new(FaultKind::InvalidStack, what).hint(if built {
+        "what is built from source is not built here: build and push it, and name the result with `image:`, in a Compose file of its own if need be"
+    } else {
+        "name one with `image:`"
+    }))
+}
+
 fn read_service(
     name: &str,
     service: &Value,
@@ -240,19 +264,7 @@ fn read_service(
     let parsed = name
         .parse::<ServiceName>()
         .map_err(|error| invalid(error.to_string()))?;
-    let image = service
-        .get("image")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if image.is_empty() {
-        return Err(invalid(format!("service {name} has no image")).hint(
-            if service.get("build").is_some() {
-                "it is built from source; build and push it, and name the result with `image:`"
-            } else {
-                "name one with `image:`"
-            },
-        ));
-    }
+    let image = links::text(service, "image").unwrap_or_default();
     let (mounts, mounts_all) = mounts::of(name, service, config, directory)?;
     Ok(ResolvedService {
         mounts,

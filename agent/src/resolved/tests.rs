@@ -180,3 +180,19 @@ proptest! {
         drop(read_plain(&wrapped, &key, &Redactor::default()));
     }
 }
+
+#[test]
+fn every_service_without_an_image_is_told_at_once() {
+    let told = |services: Value| {
+        let config = json!({ "services": services });
+        read_plain(&config, &key(), &Redactor::default()).unwrap_err()
+    };
+    let built = json!({ "build": { "context": "." } });
+    let fault = told(json!({ "api": built, "web": built, "db": { "image": "db:1" } }));
+    assert_eq!(fault.what, "services api, web have no image");
+    assert!(fault.hints[0].contains("built from source"), "{fault:?}");
+    let fault = told(json!({ "api": {}, "web": built, "db": { "image": "db:1" } }));
+    assert_eq!(fault.hints, ["name one with `image:`"]);
+    let fault = told(json!({ "api": {} }));
+    assert_eq!(fault.what, "service api has no image");
+}
