@@ -170,7 +170,8 @@ impl Session {
             return Ok(named);
         }
         let staging = lay_out(&self.store, &self.spec)?;
-        let named = self.engine.named(&self.project(staging.path())).await?;
+        let named = self.engine.named(&self.project(staging.path())).await;
+        let named = named.map_err(|error| in_the_stack(error.into(), staging.path()))?;
         // `.` is the whole folder: the controller ships it file by file.
         let paths = named.paths.iter();
         for path in paths.filter(|path| ![".", "./"].contains(&path.as_str())) {
@@ -197,7 +198,9 @@ impl Session {
             return Ok(stage);
         }
         let staging = lay_out(&self.store, &self.spec)?;
-        let mut resolution = self.engine.resolve(&self.project(staging.path())).await?;
+        let resolution = self.engine.resolve(&self.project(staging.path())).await;
+        let mut resolution =
+            resolution.map_err(|error| in_the_stack(error.into(), staging.path()))?;
         self.check_undefined(&resolution.undefined)?;
         resolved::rewrite_prefix(&mut resolution.config, staging.path(), &self.directory);
         resolved::check_sources(&resolution.config, self.store.root(), &self.directory)?;
@@ -265,6 +268,25 @@ impl Session {
     fn project(&self, directory: &Path) -> ComposeProject {
         compose_project(&self.spec, directory)
     }
+}
+
+/// What Compose says of a staging folder, in terms of the stack: nobody knows that folder.
+fn in_the_stack(mut fault: Fault, staging: &Path) -> Fault {
+    let folder = staging.display().to_string();
+    let mut missing = false;
+    for line in fault.output.iter_mut().chain(&mut fault.causes) {
+        let of_the_stack = line.contains(&folder);
+        *line = line
+            .replace(&format!("{folder}/"), "")
+            .replace(&folder, ".");
+        missing |= of_the_stack && line.contains("no such file");
+    }
+    if missing {
+        fault = fault.hint(
+            "if the file is in the stack's folder, name it in fleet.toml, with what it includes: ship = [\"PATH\"]",
+        );
+    }
+    fault
 }
 
 /// The most of a file of the host that is read: those that Compose reads are small.

@@ -1,7 +1,7 @@
 //! Looks at what a changing plan depends on beside the stack itself: networks, volumes, ports, other stacks.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -68,7 +68,13 @@ async fn missing_folders(stage: &Stage) -> Result<Vec<(String, PathBuf)>, Engine
     let volumes = stage.resolved.outside.own_volumes.values();
     let folders = volumes.filter_map(|it| Some((it.key.clone(), it.folder.clone()?)));
     let folders = folders.filter(|(_, it)| !HIDDEN.iter().any(|hidden| it.starts_with(hidden)));
-    let mut folders: Vec<_> = folders.collect();
+    // What the deploy itself lays out need not be there before.
+    let laid_out = |folder: &PathBuf| {
+        let below = folder.strip_prefix(&stage.directory).ok();
+        let mut files = stage.spec.files.iter();
+        below.is_some_and(|below| files.any(|it| Path::new(it.path.as_str()).starts_with(below)))
+    };
+    let mut folders: Vec<_> = folders.filter(|(_, it)| !laid_out(it)).collect();
     if folders.is_empty() {
         return Ok(folders);
     }

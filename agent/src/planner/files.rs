@@ -137,6 +137,7 @@ pub(super) fn plan(inputs: &Inputs<'_>) -> Result<Files, Fault> {
     let mut paths: BTreeSet<&RelPath> = wanted.keys().copied().chain(laid.paths()).collect();
     paths.extend(base.iter().flat_map(|base| base.keys()));
     check_folders(inputs, &laid, &wanted)?;
+    check_mounted(inputs, &laid, &wanted)?;
     let mut files = Files::default();
     for path in paths {
         let (laid, wanted) = (laid.at(path), wanted.get(path).copied());
@@ -241,6 +242,34 @@ fn check_folders(
         "move it away on the host, in {}",
         inputs.stage.directory.display()
     ));
+    fault.causes = causes;
+    Err(fault)
+}
+
+/// A file that was laid out, is mounted by itself and is missing in the stack now: Docker would make a folder of it.
+fn check_mounted(
+    inputs: &Inputs<'_>,
+    laid: &LaidOut<'_>,
+    wanted: &BTreeMap<&RelPath, &ShippedFile>,
+) -> Result<(), Fault> {
+    let services = inputs.stage.resolved.services.iter();
+    let services = services.filter(|service| inputs.covers(&service.name));
+    let causes: Vec<String> = services
+        .flat_map(|service| {
+            let gone = service.mounts.iter().filter(|mount| {
+                let step = file_step(laid.at(mount), inputs.host.at(mount), None);
+                let below = wanted.keys().any(|path| path.is_within(mount));
+                !below && step == FileStep::Remove
+            });
+            gone.map(|mount| format!("{} mounts {mount}", service.name))
+        })
+        .collect();
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let what = "a mounted file is no longer in the stack's folder, and Docker would make an empty folder of it";
+    let mut fault = Fault::new(FaultKind::InvalidStack, what)
+        .hint("put the file back, or take the mount out of the Compose files");
     fault.causes = causes;
     Err(fault)
 }

@@ -1,7 +1,7 @@
 //! What a stack needs of its host: refused here, before anything stops, where the host cannot give it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::StackName;
@@ -55,6 +55,7 @@ pub fn settle(
     around: &Surroundings,
 ) -> Result<Plan, Fault> {
     check_missing(around)?;
+    check_folders(&stage.directory, around)?;
     check_volumes(&mut plan, stage, base, around)?;
     taken::check(&plan, stage, containers, around)?;
     for (reference, stacks) in &around.sharing {
@@ -85,7 +86,6 @@ fn refused(what: String) -> Fault {
 }
 
 fn check_missing(around: &Surroundings) -> Result<(), Fault> {
-    check_folders(around)?;
     let networks = around.missing_networks.iter().map(|name| ("network", name));
     let volumes = around.missing_volumes.iter().map(|name| ("volume", name));
     let missing: Vec<(&str, &String)> = networks.chain(volumes).collect();
@@ -105,7 +105,7 @@ fn check_missing(around: &Surroundings) -> Result<(), Fault> {
 }
 
 /// The engine finds out only when it starts a container that mounts the volume, after the old one has gone.
-fn check_folders(around: &Surroundings) -> Result<(), Fault> {
+fn check_folders(directory: &Path, around: &Surroundings) -> Result<(), Fault> {
     let told = around.missing_folders.iter().map(|(volume, folder)| {
         let folder = folder.display();
         format!("volume {volume} is the folder {folder}, which is not there")
@@ -116,13 +116,17 @@ fn check_folders(around: &Surroundings) -> Result<(), Fault> {
     };
     let fault = told.fold(refused(first), Fault::cause);
     let hint = |(_, folder): &(String, PathBuf)| {
-        format!("make it on the host: mkdir -p {}", folder.display())
+        let make = format!("make it on the host: mkdir -p {}", folder.display());
+        match folder.strip_prefix(directory) {
+            Ok(below) => format!(
+                "if its files belong to the stack: ship = [\"{}/**\"] in fleet.toml; or {make}",
+                below.display()
+            ),
+            Err(_) => make,
+        }
     };
-    Err(around
-        .missing_folders
-        .iter()
-        .map(hint)
-        .fold(fault, Fault::hint))
+    let hints = around.missing_folders.iter().map(hint);
+    Err(hints.fold(fault, Fault::hint))
 }
 
 /// Compose keeps a volume as it is, or asks whether to make it anew without its data.

@@ -29,8 +29,16 @@ pub(super) fn of(
             .filter_map(|item| item.get("source").and_then(Value::as_str))
             .filter_map(move |source| config.get(kind)?.get(source)?.get("file")?.as_str())
     });
+    // A named volume may be a folder of the project as well.
+    let devices = items("volumes")
+        .filter(|volume| volume.get("type").and_then(Value::as_str) == Some("volume"))
+        .filter_map(|volume| {
+            let name = volume.get("source").and_then(Value::as_str)?;
+            let definition = config.get("volumes")?.get(name)?;
+            definition.pointer("/driver_opts/device")?.as_str()
+        });
     let (mut mounts, mut all) = (BTreeSet::new(), false);
-    for path in binds.chain(named) {
+    for path in binds.chain(named).chain(devices) {
         let Ok(below) = Path::new(path).strip_prefix(directory) else {
             continue;
         };

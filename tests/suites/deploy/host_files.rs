@@ -232,3 +232,48 @@ fn a_variable_that_leads_into_the_agents_own_state_is_refused() {
     let said = case.deploy().with(65, &words);
     assert!(!said.contains("/var/lib/longshore"), "{said}");
 }
+
+#[test]
+fn a_mounted_file_that_is_missing_now_is_no_empty_folder() {
+    let Some(world) = world() else { return };
+    let case = world.case("missing");
+    let app = shell_service("app", RUNS, "", "volumes: [\"./low.xml:/low.xml:ro\"]");
+    case.write("compose.yaml", &format!("services:\n{app}"));
+    case.write("low.xml", "low\n");
+    case.deploy().done();
+    std::fs::remove_file(case.path("low.xml")).unwrap();
+    case.deploy().with(
+        65,
+        &[
+            "a mounted file is no longer in the stack's folder",
+            "app mounts low.xml",
+        ],
+    );
+    assert_eq!(case.docker("exec missing-app-1 cat /low.xml"), "low");
+}
+
+/// A named volume over a folder of the project.
+#[test]
+fn a_volume_over_a_folder_of_the_stack_has_its_files() {
+    let Some(world) = world() else { return };
+    let case = world.case("seeded");
+    let app = shell_service("app", RUNS, "", "volumes: [\"seed:/seed\"]");
+    let volume = "volumes:\n  seed:\n    driver: local\n    driver_opts: { type: none, o: bind, device: ./seed }\n";
+    case.write("compose.yaml", &format!("services:\n{app}{volume}"));
+    case.write("seed/a", "one\n");
+    case.deploy()
+        .with(1, &["volume seed is the folder", "ship = [\"seed/**\"]"]);
+    let toml = case.folder.path().join("fleet.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    std::fs::write(
+        &toml,
+        text.replace("path = \"stack\"", "path = \"stack\"\nship = [\"seed/**\"]"),
+    )
+    .unwrap();
+    case.deploy().done();
+    assert_eq!(case.docker("exec seeded-app-1 cat /seed/a"), "one");
+    case.write("seed/a", "two\n");
+    case.deploy()
+        .with(0, &["recreate  app  mounted file seed/a changed"]);
+    assert_eq!(case.docker("exec seeded-app-1 cat /seed/a"), "two");
+}
