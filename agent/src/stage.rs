@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
 use proto::id::{BlobId, ServiceName};
@@ -163,8 +164,13 @@ impl Session {
         let version = self.engine.compose_version().await?;
         // All files, not the Compose files alone: others may be `include`d or extended from.
         let key = self.store.key().mark(
-            "paths 3",
-            &(&version, &self.spec.compose_files, &self.spec.files),
+            "paths 4",
+            &(
+                &version,
+                &self.spec.compose_files,
+                &self.spec.files,
+                &self.spec.values,
+            ),
         );
         if let Some(named) = self.store.named(&key)? {
             return Ok(named);
@@ -188,7 +194,7 @@ impl Session {
     /// When the stack cannot be deployed as it is; nothing outside the staging folder was touched.
     pub async fn finish(self) -> Result<Stage, Fault> {
         let compose_version = self.engine.compose_version().await?;
-        let host = contents_of(&self.host_files);
+        let host = contents_of(&self.host_files).await;
         let id = self
             .store
             .stage_id(&self.spec, &compose_version, &self.directory, &host);
@@ -292,20 +298,38 @@ fn in_the_stack(mut fault: Fault, staging: &Path) -> Fault {
 /// The most of a file of the host that is read: those that Compose reads are small.
 const HOST_FILE: u64 = 16 * 1024 * 1024;
 
+/// A network file system that does not answer is not waited for.
+const HOST_FILES_DEADLINE: Duration = Duration::from_secs(5);
+
 /// What files of the host hold; `None` for one that is not there, or no file that can be read.
-pub(crate) fn contents_of(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Option<BlobId>> {
-    let content = |path: &PathBuf| {
-        let file = std::fs::File::open(path).ok()?;
-        let there = file.metadata().ok()?;
-        let mut content = Vec::new();
-        (there.is_file() && there.len() <= HOST_FILE).then_some(())?;
-        file.take(HOST_FILE).read_to_end(&mut content).ok()?;
-        Some(BlobId::from_bytes(Sha256::digest(&content).into()))
-    };
-    files
-        .iter()
-        .map(|path| (path.clone(), content(path)))
+async fn contents_of(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Option<BlobId>> {
+    let unread = || files.iter().map(|path| (path.clone(), None)).collect();
+    if files.is_empty() {
+        return unread();
+    }
+    let paths = files.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let all = paths.into_iter();
+        all.map(|path| {
+            let content = content_of(&path);
+            (path, content)
+        })
         .collect()
+    });
+    match tokio::time::timeout(HOST_FILES_DEADLINE, read).await {
+        Ok(Ok(contents)) => contents,
+        _ => unread(),
+    }
+}
+
+fn content_of(path: &Path) -> Option<BlobId> {
+    // A device or a pipe must not even be opened.
+    let there = std::fs::metadata(path).ok()?;
+    (there.is_file() && there.len() <= HOST_FILE).then_some(())?;
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path).ok()?;
+    file.take(HOST_FILE).read_to_end(&mut content).ok()?;
+    Some(BlobId::from_bytes(Sha256::digest(&content).into()))
 }
 
 /// Writes a stack into a fresh private folder.

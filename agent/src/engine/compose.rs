@@ -63,19 +63,36 @@ impl Compose {
         self.found().await.map(|found| found.version.clone())
     }
 
-    /// What the files name.
+    /// What the files name. With the values Compose reads whatever it would deploy, and shows no env files; without
+    /// them it shows those, and stumbles over some files (`${A:-./b}:/c:ro` has too many colons). So both are asked,
+    /// and one answer is enough.
     pub(super) async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError> {
         // A profile that is off now may be on in the next deploy; its files belong to the stack all the same.
         let everything = ComposeProject {
             profiles: vec!["*".to_owned()],
             ..project.clone()
         };
-        let (config, _) = self.config(&everything, argv::AS_WRITTEN).await?;
-        Ok(Named {
-            paths: paths::named(&config),
-            services: paths::services(&config),
-            host_files: paths::host_files(&config),
-        })
+        let (meant, written) = tokio::join!(
+            self.config(&everything, argv::AS_MEANT),
+            self.config(&everything, argv::AS_WRITTEN)
+        );
+        let mut named = Named::default();
+        let mut read = |config: &Value| {
+            named.paths.extend(paths::named(config));
+            named.services.extend(paths::services(config));
+            named.host_files.extend(paths::host_files(config));
+        };
+        match (meant, written) {
+            // What is wrong with the values is told when the stack is resolved, for the profiles that are active.
+            (Err(error), Err(_)) => return Err(error),
+            (meant, written) => {
+                let both = [meant, written].into_iter().flatten();
+                both.for_each(|(config, _)| read(&config));
+            }
+        }
+        named.paths.sort();
+        named.paths.dedup();
+        Ok(named)
     }
 
     /// What Compose makes of the files.

@@ -36,6 +36,7 @@ mod raw;
 mod recreated;
 mod registries;
 mod relay;
+mod resolving;
 mod room;
 mod several_hosts;
 mod stopped;

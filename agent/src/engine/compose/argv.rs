@@ -12,6 +12,10 @@ pub(super) const AS_WRITTEN: &[&str] = &[
     "--no-consistency",
 ];
 
+/// `config` that knows the values and shows paths as the files write them: what stands behind a variable is a path, too.
+pub(super) const AS_MEANT: &[&str] =
+    &["--no-path-resolution", "--no-normalize", "--no-consistency"];
+
 /// The process environment wins over an env file, and Compose takes its own switches from both: so each switch
 /// that a stack's `.env` could turn is set here.
 const SWITCHES: &[(&str, &str)] = &[
