@@ -111,6 +111,20 @@ pub fn private_dir(path: &Path) -> Result<(), FileError> {
     make().map_err(|error| FileError::new("create folder", path, error))
 }
 
+/// Makes a file of mode 0600, or empties the one that is there.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn create_private(path: &Path) -> Result<File, FileError> {
+    let make = || {
+        disk::ask(Call::Make, path)?;
+        let mut open = OpenOptions::new();
+        open.write(true).create(true).truncate(true).mode(0o600);
+        open.open(path)
+    };
+    make().map_err(|error| FileError::new("create", path, error))
+}
+
 /// Writes a file of mode 0600: readers see the old content or the new, also after a power cut.
 ///
 /// # Errors

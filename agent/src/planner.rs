@@ -234,8 +234,8 @@ fn plan_service(
         return (answer(action, vec![reason]), false);
     }
     let stack = &inputs.stage.resolved;
-    let ended = inputs.base.and_then(|base| base.ended.as_ref());
-    let one_shot = stack.is_one_shot(service, &inputs.stage.spec.probes, ended);
+    let had_ended = inputs.base.and_then(|base| base.had_ended(&service.name));
+    let one_shot = stack.is_one_shot(service, &inputs.stage.spec.probes, had_ended);
     let stopped = containers.iter().filter(|c| needs_start(c, one_shot));
     let plan = match stopped
         .map(|container| format!("{} is {}", container.name, state_word(container)))

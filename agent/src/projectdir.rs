@@ -287,28 +287,6 @@ impl ProjectDir {
         Some((hash.finalize().into(), meta.permissions().mode() & 0o777))
     }
 
-    /// Copies a file out of the directory, for root alone; nothing where there is no file. Answers whether there was one.
-    ///
-    /// # Errors
-    /// When it cannot be read, or the copy cannot be written.
-    pub fn copy_out(&self, path: &RelPath, to: &Path) -> Result<bool, Fault> {
-        let open = self.open_beneath(path.as_str(), OFlags::RDONLY | OFlags::NONBLOCK);
-        let Ok(fd) = open else { return Ok(false) };
-        let mut from = File::from(fd);
-        if !from.metadata().is_ok_and(|meta| meta.is_file()) {
-            return Ok(false);
-        }
-        let mut content = Vec::new();
-        from.read_to_end(&mut content).map_err(|error| {
-            crate::files::FileError::new("read", &path.under(&self.path), error)
-        })?;
-        if let Some(parent) = to.parent() {
-            crate::files::private_dir(parent)?;
-        }
-        crate::files::write_private(to, &content)?;
-        Ok(true)
-    }
-
     /// Gives a file another mode.
     ///
     /// # Errors

@@ -364,6 +364,7 @@ pub(crate) fn spec() -> StackSpec {
         values: Vec::new(),
         directory: None,
         allow_undefined: Vec::new(),
+        exclude: Vec::new(),
         files: Vec::new(),
         hooks: Vec::new(),
     }

@@ -17,7 +17,6 @@ use crate::stack::{Layout, Outside, StackError, open_regular};
 use crate::target::Selection;
 
 mod digest;
-mod exclude;
 mod gather;
 mod limits;
 mod references;
@@ -39,7 +38,6 @@ pub struct Bundle {
     /// Names that could be taken from the operator's shell.
     pub set_in_shell: BTreeSet<String>,
     folder: PathBuf,
-    exclude: Vec<String>,
     dotenv: DotEnv,
 }
 
@@ -236,6 +234,7 @@ impl Bundle {
             profiles: layout.profiles,
             values: layout.values,
             allow_undefined: stack.allow_undefined.clone(),
+            exclude: stack.exclude.clone(),
             files: Vec::new(),
             probes: stack.probes.clone(),
             deadlines: stack.deadlines.clone(),
@@ -247,7 +246,6 @@ impl Bundle {
             warnings,
             set_in_shell: shell.names(),
             folder: layout.folder,
-            exclude: stack.exclude.clone(),
             dotenv: layout.dotenv,
         };
         bundle.take(gatherer)?;
@@ -261,7 +259,7 @@ impl Bundle {
     /// # Errors
     /// When one of them leads out of the stack, cannot be read, or makes the bundle too large.
     pub fn add_wanted(&mut self, paths: &[String]) -> Result<Vec<ShippedFile>, BundleError> {
-        let mut gatherer = Gatherer::new(&self.folder, &self.exclude)?;
+        let mut gatherer = Gatherer::new(&self.folder, &self.spec.exclude)?;
         for path in paths {
             gatherer.wanted(path, "the Compose files")?;
         }

@@ -1,4 +1,5 @@
-//! What of a stack's folder is never shipped: version control's own folders, and what `exclude` names.
+//! What of a stack's folder is never shipped, and never removed on a host: version control's own folders, and what
+//! `exclude` names.
 
 use std::path::Path;
 
@@ -9,12 +10,13 @@ const VERSION_CONTROL: [&str; 6] = [".git", ".hg", ".svn", ".bzr", ".jj", "CVS"]
 
 /// Decides by path alone: what is excluded is not even looked at.
 #[derive(Debug)]
-pub(super) struct Excluded(Gitignore);
+pub struct Excluded(Gitignore);
 
 impl Excluded {
     /// From patterns in the syntax of `.gitignore`, relative to the stack's folder. Patterns are checked where fleet.toml
     /// is read; one that is none is left out.
-    pub(super) fn new(patterns: &[String]) -> Self {
+    #[must_use]
+    pub fn new(patterns: &[String]) -> Self {
         let mut builder = GitignoreBuilder::new("");
         for pattern in patterns {
             drop(builder.add_line(None, pattern));
@@ -23,7 +25,8 @@ impl Excluded {
     }
 
     /// Whether a path of the stack, or a folder that it lies in, is excluded.
-    pub(super) fn has(&self, path: &Path, is_folder: bool) -> bool {
+    #[must_use]
+    pub fn has(&self, path: &Path, is_folder: bool) -> bool {
         let own = |part: std::path::Component<'_>| {
             let name = part.as_os_str();
             VERSION_CONTROL.iter().any(|own| name == *own)

@@ -10,6 +10,7 @@ pub mod compose;
 pub mod convert;
 pub mod duration;
 pub mod event;
+pub mod exclude;
 pub mod fault;
 pub mod hello;
 pub mod history;

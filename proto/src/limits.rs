@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// Patterns of files that a stack does not ship.
+pub const EXCLUDED: usize = 1000;
 /// The port an agent listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 7433;
 /// Bytes in one gRPC message, either way.

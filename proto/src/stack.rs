@@ -186,6 +186,9 @@ pub struct StackSpec {
     pub values: Vec<Value>,
     /// Variables that may stay undefined.
     pub allow_undefined: Vec<VarName>,
+    /// What is not shipped, in the syntax of `.gitignore`; on the host it stays, should it have been shipped once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
     /// Everything that is shipped, sorted by path.
     pub files: Vec<ShippedFile>,
     /// What its containers must answer before they are judged good.

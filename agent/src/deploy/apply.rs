@@ -60,6 +60,7 @@ async fn converge(
         old: point.before.iter().map(|it| it.id.as_str()).collect(),
         of: recreated.map(|service| service.service.clone()).collect(),
     };
+    room::stop_joined(job, &project.name, &stage.resolved, &recreate.of).await?;
     // In one run, so that Compose starts them in the order of what they depend on.
     let services = match &plan.part {
         None => Services::all(),

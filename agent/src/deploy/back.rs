@@ -128,20 +128,23 @@ impl Job {
         if let Some(applied) = self.store.applied(&base.spec.stack)?.filter(|_| other) {
             layout::put_back(self, applied, Some(&base.spec.files), &base.directory)?;
         }
-        let brought = match restore::bring(self, base, &old, Conflicts::Stay).await {
-            Err(stopped) if stopped.outcome == Outcome::Failed && !stopped.again => {
-                // Compose starts nothing that waits for a container that is failing, as it may have been before.
-                if !self.start_what_waits(base, point).await? {
-                    return Err(stopped);
-                }
-                Err(stopped)
-            }
-            other => {
-                other?;
-                Ok(())
-            }
-        };
-        room::start_again(self, project, &point.before, Some(&base.resolved)).await?;
+        let mut brought = restore::bring(self, base, &old, Conflicts::Stay).await;
+        let mut waits = false;
+        if let Err(stopped) = &brought
+            && stopped.outcome == Outcome::Failed
+            && !stopped.again
+        {
+            // Compose starts nothing that waits for a container that is failing, as it may have been before.
+            waits = self.start_what_waits(base, point).await?;
+        }
+        // Whatever became of the rest: what had given way ran before.
+        let again = room::start_again(self, project, &point.before, Some(&base.resolved)).await;
+        if brought.is_ok() {
+            brought = again;
+        }
+        if brought.is_err() && !waits {
+            return brought;
+        }
         let target = verify::Target::as_it_was(base);
         let judged = verify::verify(self, &target, &point.before, changed);
         let containers = match (self.unless_cancelled(judged).await, brought) {
@@ -223,8 +226,8 @@ impl Job {
         let Some(applied) = self.store.applied(stack)? else {
             return Ok(());
         };
-        if point.before.is_empty() {
-            let directory = self.store.directory_of(&applied.spec);
+        let directory = self.store.directory_of(&applied.spec);
+        if point.before.iter().all(|it| it.one_off) {
             let project = compose_project(&applied.spec, &directory);
             self.with_lines(COMPOSE_DEADLINE, |run| {
                 self.engine.down(&project, false, run)
@@ -234,12 +237,14 @@ impl Job {
         }
         let project = &applied.spec.project;
         for container in self.engine.containers(project).await? {
-            if !point.before.iter().any(|old| old.id == container.id) {
+            let known = point.before.iter().any(|old| old.id == container.id);
+            if !known && !container.one_off {
                 self.engine.remove_container(&container.id).await?;
             }
         }
         tidy::tidy(self, project).await?;
-        room::start_again(self, project, &point.before, None).await
+        room::start_again(self, project, &point.before, None).await?;
+        layout::put_back(self, applied, None, &directory)
     }
 }
 

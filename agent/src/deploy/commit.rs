@@ -21,7 +21,7 @@ struct State {
     images: BTreeMap<String, ImagePin>,
     config_hashes: BTreeMap<ServiceName, String>,
     older: BTreeMap<ServiceName, RevisionId>,
-    ended: BTreeSet<ServiceName>,
+    ended: Option<BTreeSet<ServiceName>>,
 }
 
 /// The revision that a stage has become; `containers` are those that the plan is about.
@@ -39,7 +39,7 @@ pub(super) async fn of_stage(
         images: images.clone(),
         config_hashes: config_hashes(containers),
         older: BTreeMap::new(),
-        ended: ended(containers),
+        ended: Some(ended(containers)),
     };
     let base = job.store.current(&stage.spec.stack)?;
     let base = base.filter(|base| Some(base.id) == plan.base);
@@ -63,7 +63,7 @@ pub(super) async fn of_stage(
         images: state.images,
         config_hashes: state.config_hashes,
         older: state.older,
-        ended: Some(state.ended),
+        ended: state.ended,
         took: took(job, base.as_ref(), containers),
         compose_version: stage.compose_version.clone(),
         engine_version,
@@ -182,9 +182,13 @@ impl State {
         services.retain(|service| part.covers(&service.name));
         services.extend(others().cloned());
         services.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut ended = self.ended;
-        let kept = base.ended.iter().flatten();
-        ended.extend(kept.filter(|name| !part.covers(name)).cloned());
+        // What was not noted of the others is not known of all.
+        let ended = self.ended.zip(base.ended.as_ref());
+        let ended = ended.map(|(mut ended, kept)| {
+            let kept = kept.iter().filter(|name| !part.covers(name));
+            ended.extend(kept.cloned());
+            ended
+        });
         Self {
             resolved: ResolvedStack {
                 services,

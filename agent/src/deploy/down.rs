@@ -42,20 +42,25 @@ impl Job {
         let applied = applied.ok_or_else(|| point::unknown(no_such("record of the stack")))?;
         let project = compose_project(&applied.spec, &self.store.directory_of(&applied.spec));
         // Before Compose, which leaves a network that still has a container in it.
-        self.remove_earlier(stack, &project.name).await?;
+        self.remove_earlier(stack, &project.name, true).await?;
         self.with_lines(COMPOSE_DEADLINE, |run| {
             self.engine.down(&project, volumes, run)
         })
         .await?;
-        self.remove_what_is_left(&project.name, volumes).await?;
+        // The files that lie there may not be those of the revision that runs.
+        self.remove_earlier(stack, &project.name, false).await?;
+        self.remove_what_is_left(stack, &project.name, volumes)
+            .await?;
         Ok(self.store.forget_current(stack)?)
     }
 
-    /// Removes the containers of services that only earlier revisions have.
+    /// Removes the containers of services that kept revisions have; before Compose runs, of those that only earlier ones
+    /// have.
     async fn remove_earlier(
         &self,
         stack: &StackName,
         project: &ProjectName,
+        before_compose: bool,
     ) -> Result<(), Stopped> {
         let revisions = self.store.revisions(stack)?;
         let services = revisions.iter().flat_map(|it| &it.resolved.services);
@@ -63,7 +68,8 @@ impl Job {
         let current = self.store.current(stack)?;
         for container in self.engine.containers(project).await? {
             // Compose ends those of the files that lie there, in the order of what they depend on.
-            let by_compose = current.as_ref().is_some_and(|current| {
+            let by_compose = current.as_ref().filter(|_| before_compose);
+            let by_compose = by_compose.is_some_and(|current| {
                 let service = current.resolved.service(&container.service);
                 service.is_some()
             });
@@ -77,6 +83,7 @@ impl Job {
     /// Removes networks and volumes that no file names any more; tells what stays, and why.
     async fn remove_what_is_left(
         &self,
+        stack: &StackName,
         project: &ProjectName,
         volumes: bool,
     ) -> Result<(), Stopped> {
@@ -91,7 +98,14 @@ impl Job {
                 "container {name} stays: {why}; docker rm -f {name} removes it"
             ));
         }
-        let left = self.engine.belongings(project).await?;
+        let mut left = self.engine.belongings(project).await?;
+        // What the stack made once and calls external now is somebody else's to remove.
+        let revisions = self.store.revisions(stack)?;
+        if let Some(newest) = revisions.first() {
+            let outside = &newest.resolved.outside;
+            left.networks.retain(|it| !outside.networks.contains(it));
+            left.volumes.retain(|it| !outside.volumes.contains(it));
+        }
         for network in left.networks {
             if let Err(error) = self.engine.remove_network(&network).await {
                 self.warn(format!("network {network} stays: {error}"));

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use proto::exclude::Excluded;
 use proto::fault::{Fault, FaultKind};
 use proto::id::BlobId;
 use proto::limits::BUNDLE_BYTES;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Job, Stopped};
 use crate::deployer::on_disk;
-use crate::files::FileError;
+use crate::files::{self, FileError};
 use crate::planner::{FileStep, LaidOut, file_step};
 use crate::projectdir::{Known, OnHost, Ownership, ProjectDir, Taken};
 use crate::record;
@@ -80,9 +81,10 @@ pub(super) fn note(
     let mut replaced = Replaced::default();
     let mut refused = Vec::new();
     let laid = LaidOut::of(&there);
-    for (path, laid, wanted) in versions(&laid, &spec.files) {
+    for (path, laid, wanted) in versions(&laid, spec) {
         let host = directory.look(path, None)?;
-        match file_step(laid, &host, wanted) {
+        let step = file_step(laid, &host, wanted);
+        match step {
             FileStep::Leave | FileStep::KeepHosts | FileStep::LeaveBehind => continue,
             FileStep::Conflict => match conflicts {
                 Conflicts::Refused(overwrite) if !overwrite.covers(path) => {
@@ -90,14 +92,20 @@ pub(super) fn note(
                     continue;
                 }
                 Conflicts::Stay => continue,
-                Conflicts::Refused(_) | Conflicts::Replaced => {
-                    keep_copy(job, &directory, path)?;
-                }
+                Conflicts::Refused(_) | Conflicts::Replaced => {}
             },
             FileStep::SetMode | FileStep::Write | FileStep::MakeAgain | FileStep::Remove => {}
         }
         let ours = laid.iter().any(|laid| host.blob() == Some(laid.blob));
-        let before = before(job, &directory, path, &host, ours)?;
+        let before = match before(job, &directory, path, &host, ours)? {
+            Noted::As(before) => before,
+            // What cannot be kept is not replaced. A rollback is never refused for a file.
+            Noted::TooLarge if matches!(conflicts, Conflicts::Replaced) => continue,
+            Noted::TooLarge => return Err(written_since_the_plan(&[path]).into()),
+        };
+        if let Some(before) = before.as_ref().filter(|_| step == FileStep::Conflict) {
+            keep_copy(job, path, before)?;
+        }
         replaced.before.insert(path.clone(), before);
     }
     if !refused.is_empty() {
@@ -116,6 +124,14 @@ fn written_since_the_plan(paths: &[&RelPath]) -> Fault {
     Fault::new(FaultKind::Stale, what).hint("run the same command again to plan anew")
 }
 
+/// What was found of a file that is to be replaced.
+enum Noted {
+    /// As it was; `None` where there was no file.
+    As(Option<Before>),
+    /// It is being written, or too large to be kept.
+    TooLarge,
+}
+
 /// What lies there now, its content in the store.
 fn before(
     job: &Job,
@@ -123,51 +139,58 @@ fn before(
     path: &RelPath,
     host: &OnHost,
     ours: bool,
-) -> Result<Option<Before>, Stopped> {
+) -> Result<Noted, Stopped> {
     let OnHost::File {
         known,
         size,
         ownership,
     } = host
     else {
-        return Ok(None);
+        return Ok(Noted::As(None));
     };
     let blobs = job.store.blobs();
     if !blobs.claim(&known.blob) {
         match directory.take(path, BUNDLE_BYTES, blobs)? {
             Taken::File(file) if file.blob == known.blob => {}
-            // It is being written, or too large to be kept: then it is not replaced.
-            _ => return Err(written_since_the_plan(&[path]).into()),
+            _ => return Ok(Noted::TooLarge),
         }
     }
-    Ok(Some(Before {
+    Ok(Noted::As(Some(Before {
         blob: known.blob,
         size: *size,
         ownership: *ownership,
         ours,
-    }))
+    })))
 }
 
 /// A copy of the host's version beside the deploy's records, where a person finds it.
-fn keep_copy(job: &Job, directory: &ProjectDir, path: &RelPath) -> Result<(), Stopped> {
+fn keep_copy(job: &Job, path: &RelPath, before: &Before) -> Result<(), Stopped> {
     let copy = job.store.copy_of_replaced(&job.deploy, path);
-    if directory.copy_out(path, &copy)? {
-        let at = copy.display();
-        job.warn(format!(
-            "{path} was changed on the host and is replaced; a copy of it is {at}"
-        ));
+    if let Some(parent) = copy.parent() {
+        files::private_dir(parent)?;
     }
+    let mut file = files::create_private(&copy)?;
+    job.store.blobs().copy_to(&before.blob, &mut file, &copy)?;
+    job.warn(format!(
+        "{path} was changed on the host and is replaced; a copy of it is {}",
+        copy.display()
+    ));
     Ok(())
 }
 
 /// A path with what may lie there and what is wanted.
 type Versions<'a> = (&'a RelPath, &'a [&'a ShippedFile], Option<&'a ShippedFile>);
 
-/// Every path of either.
-fn versions<'a>(laid: &'a LaidOut<'a>, wanted: &'a [ShippedFile]) -> Vec<Versions<'a>> {
+/// Every path of either, less what the stack excludes.
+fn versions<'a>(laid: &'a LaidOut<'a>, spec: &'a StackSpec) -> Vec<Versions<'a>> {
     let wanted: BTreeMap<&RelPath, &ShippedFile> =
-        wanted.iter().map(|file| (&file.path, file)).collect();
-    let paths: BTreeSet<&RelPath> = laid.paths().chain(wanted.keys().copied()).collect();
+        spec.files.iter().map(|file| (&file.path, file)).collect();
+    // What is excluded was shipped once at most, and is the host's from now on.
+    let excluded = Excluded::new(&spec.exclude);
+    let left = laid
+        .paths()
+        .filter(|path| !excluded.has(Path::new(path.as_str()), false));
+    let paths: BTreeSet<&RelPath> = left.chain(wanted.keys().copied()).collect();
     let both = paths
         .into_iter()
         .map(|path| (path, laid.at(path), wanted.get(path).copied()));
@@ -197,7 +220,7 @@ pub(super) fn lay_out(
         conflicts,
     };
     let laid = LaidOut::of(&there);
-    let versions = versions(&laid, &spec.files);
+    let versions = versions(&laid, spec);
     // What leaves makes way for what comes: a file may take the place of a folder.
     for (path, laid, wanted) in versions.iter().filter(|(_, _, wanted)| wanted.is_none()) {
         layout.bring(path, laid, *wanted)?;
@@ -243,17 +266,20 @@ impl Layout<'_> {
             (FileStep::Write | FileStep::MakeAgain, Some(file)) => {
                 self.write(file, laid, ownership)?;
             }
-            (FileStep::Conflict, Some(file)) if self.may_replace(path, &host) => {
+            // After a crash in the middle of it, what is wanted counts as laid out already.
+            (FileStep::Conflict | FileStep::KeepHosts, Some(file))
+                if self.may_replace(path, &host) =>
+            {
                 if host == OnHost::Other {
                     self.directory.remove(path)?;
                 }
                 self.write(file, laid, ownership)?;
             }
             (FileStep::Conflict, _) => match self.conflicts {
-                Conflicts::Stay => self
+                Conflicts::Stay | Conflicts::Replaced => self
                     .job
                     .warn(format!("{path} was changed on the host; it stays as it is")),
-                Conflicts::Refused(_) | Conflicts::Replaced => {
+                Conflicts::Refused(_) => {
                     return Err(written_since_the_plan(&[path]).into());
                 }
             },

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::layout::Conflicts;
 use super::up::{Recreate, Services, deadline, up};
-use super::{Job, Stopped, layout, pull};
+use super::{Job, Stopped, layout, pull, room};
 use crate::deployer::on_disk;
 use crate::engine::{Container, EngineError, Pull};
 use crate::planner::differing;
@@ -148,8 +148,8 @@ fn not_restorable(revision: RevisionId, cause: String) -> Stopped {
     .into()
 }
 
-/// Containers that have to be replaced though Compose would leave them: their mounted files differ in the target, or
-/// they are failing, so that whoever waits for them would wait in vain.
+/// Containers that have to be replaced though Compose would leave them: their mounted files, or what their configs and
+/// secrets hold, differ in the target, or they are failing, so that whoever waits for them would wait in vain.
 pub(super) fn stale(
     job: &Job,
     target: &Revision,
@@ -157,10 +157,16 @@ pub(super) fn stale(
 ) -> Result<Vec<String>, Stopped> {
     let there = on_disk(job.store.applied(&target.spec.stack)?.as_ref());
     let changed = differing(&there, &target.spec.files);
+    let current = job.store.current(&target.spec.stack)?;
+    let holds_other = |service: &ResolvedService| {
+        let current = current.as_ref();
+        let now = current.and_then(|current| current.resolved.service(&service.name));
+        now.is_some_and(|now| now.contents != service.contents)
+    };
     let stale = containers.iter().filter(|container| {
         let service = target.resolved.service(&container.service);
         let sees = |service: &ResolvedService| changed.iter().any(|file| service.sees(&file.path));
-        service.is_some_and(sees) || container.is_failing()
+        service.is_some_and(|it| sees(it) || holds_other(it)) || container.is_failing()
     });
     Ok(stale.map(|container| container.id.clone()).collect())
 }
@@ -294,6 +300,10 @@ async fn apply(
     } else {
         Services::only(services, &revision.resolved)
     };
+    let replaced = containers.iter().filter(|it| old.contains(&it.id));
+    let replaced = replaced.map(|it| it.service.clone());
+    let replaced = replaced.chain(recreate.first.iter().cloned()).collect();
+    room::stop_joined(job, &project.name, &revision.resolved, &replaced).await?;
     let deadline = deadline(&revision.spec);
     up(job, &project, &services, &recreate, deadline).await
 }

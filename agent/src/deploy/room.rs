@@ -5,6 +5,8 @@
 //! period, and renamed where its name is needed. Compose replaces those whose services the target has; the others are
 //! removed in the end.
 
+use std::collections::BTreeSet;
+
 use proto::id::{ProjectName, ServiceName};
 use proto::plan::{OrphanPlan, Plan};
 
@@ -65,6 +67,27 @@ pub(super) async fn make_room(
         if it.by_name() {
             let name = passing_name(it);
             job.engine.rename_container(&it.container.id, &name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Stops containers that are to be replaced and that join a namespace of another service. They end with the container
+/// that they have joined, and Compose fails where one ends by itself in the moment in which it is to be stopped.
+pub(super) async fn stop_joined(
+    job: &Job,
+    project: &ProjectName,
+    stack: &ResolvedStack,
+    replaced: &BTreeSet<ServiceName>,
+) -> Result<(), Stopped> {
+    let joins = |name: &&ServiceName| stack.service(name).is_some_and(|it| !it.joins.is_empty());
+    let joined: BTreeSet<&ServiceName> = replaced.iter().filter(joins).collect();
+    if joined.is_empty() {
+        return Ok(());
+    }
+    for container in job.engine.containers(project).await? {
+        if !container.one_off && joined.contains(&container.service) {
+            stop(job, &container).await?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Judges by the engine's own words whether what runs is what was asked for, and healthy. Compose's word is not asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -57,13 +57,7 @@ impl<'a> Target<'a> {
         let covered = services.filter(|service| plan.covers(&service.name));
         Self {
             project: &stage.spec.project,
-            expected: expected(
-                &stage.spec,
-                &stage.resolved,
-                covered,
-                images,
-                base.and_then(|base| base.ended.as_ref()),
-            ),
+            expected: expected(&stage.spec, &stage.resolved, covered, images, base),
             probes: &stage.spec.probes,
             as_it_was: false,
         }
@@ -80,7 +74,7 @@ impl<'a> Target<'a> {
             &revision.resolved,
             asked,
             &revision.images,
-            revision.ended.as_ref(),
+            Some(revision),
         );
         for one in &mut expected {
             let inexact = found.is_some_and(|it| it.inexact.contains(&one.service.name));
@@ -114,7 +108,7 @@ fn expected<'a>(
     stack: &ResolvedStack,
     services: impl Iterator<Item = &'a ResolvedService>,
     images: &'a BTreeMap<String, ImagePin>,
-    ended: Option<&BTreeSet<ServiceName>>,
+    before: Option<&Revision>,
 ) -> Vec<Expected<'a>> {
     services
         .map(|service| Expected {
@@ -127,7 +121,10 @@ fn expected<'a>(
                     .collect()
             },
             deadline: spec.deadlines.get(&service.name).copied(),
-            one_shot: stack.is_one_shot(service, &spec.probes, ended),
+            one_shot: {
+                let had_ended = before.and_then(|before| before.had_ended(&service.name));
+                stack.is_one_shot(service, &spec.probes, had_ended)
+            },
         })
         .collect()
 }

@@ -156,6 +156,7 @@ fn started_from(
         // Those that were active are not written anywhere; what runs tells.
         profiles: vec!["*".to_owned()],
         allow_undefined: Vec::new(),
+        exclude: Vec::new(),
         hooks: Vec::new(),
         probes: Vec::new(),
         files,

@@ -1,7 +1,9 @@
 //! The files of a plan. Three versions of each count: what was laid out last, what lies on the host now, what is wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use proto::exclude::Excluded;
 use proto::fault::{Fault, FaultKind};
 use proto::path::RelPath;
 use proto::plan::{Change, FilePlan, HostFile};
@@ -138,9 +140,14 @@ pub(super) fn plan(inputs: &Inputs<'_>) -> Result<Files, Fault> {
     paths.extend(base.iter().flat_map(|base| base.keys()));
     check_folders(inputs, &laid, &wanted)?;
     check_mounted(inputs, &laid, &wanted)?;
+    let excluded = Excluded::new(&inputs.stage.spec.exclude);
     let mut files = Files::default();
     for path in paths {
         let (laid, wanted) = (laid.at(path), wanted.get(path).copied());
+        // It was shipped once, and is the host's from now on.
+        if wanted.is_none() && excluded.has(Path::new(path.as_str()), false) {
+            continue;
+        }
         let host = inputs.host.at(path);
         let step = file_step(laid, host, wanted);
         let seen = base.as_ref().map(|base| base.get(path).copied());

@@ -46,6 +46,7 @@ pub(super) fn check(
         around,
     };
     host.check_ports()?;
+    host.check_addresses()?;
     host.check_names()
 }
 
@@ -147,6 +148,27 @@ impl Host<'_> {
         let mut orphans = self.plan.orphans.iter();
         plan.any(|it| matches!(it.action, Action::Recreate | Action::Remove))
             || orphans.any(|it| it.container == container.name && !it.in_the_way.is_empty())
+    }
+
+    /// An address may be held by a container that got it by chance, and that the plan leaves as it is.
+    fn check_addresses(&self) -> Result<(), Fault> {
+        let mut taken = BTreeSet::new();
+        for service in starting(&self.stage.resolved, &self.plan.services) {
+            let others = self.own.iter().filter(|it| {
+                it.is_up() && it.service != service.name && (it.one_off || !self.goes(it))
+            });
+            for other in others {
+                let held = service.addresses.intersection(&other.endpoints);
+                taken.extend(held.map(|address| {
+                    let (name, by) = (&service.name, &other.name);
+                    format!("address {address} of {name} is taken by container {by}")
+                }));
+            }
+        }
+        refuse(
+            taken,
+            "give the service another address, or stop what holds this one",
+        )
     }
 
     fn check_names(&self) -> Result<(), Fault> {

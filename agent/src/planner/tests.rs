@@ -52,6 +52,7 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
             values: Vec::new(),
             directory: None,
             allow_undefined: Vec::new(),
+            exclude: Vec::new(),
             files: vec![file("compose.yaml", 1), file("conf/a", 1)],
             hooks: Vec::new(),
         },

@@ -1,8 +1,5 @@
 //! Whether a container that has ended with 0 has done its work, or has stopped serving: one question, one answer.
 
-use std::collections::BTreeSet;
-
-use proto::id::ServiceName;
 use proto::probe::Probe;
 
 use super::{Condition, ResolvedService, ResolvedStack, Restart};
@@ -20,19 +17,19 @@ enum Meant {
 
 impl ResolvedStack {
     /// Whether an exit with 0 is the end that a service is meant to have. Where the files do not say, it is what its
-    /// containers had done when the committed revision was judged: `ended` has those that had ended; `None` where
-    /// nothing is committed, or an agent did not note it, and then an exit with 0 is good.
+    /// containers had done when the committed revision was judged: `had_ended`. `None` where there were none, or an
+    /// agent did not note it, and then an exit with 0 is good.
     #[must_use]
     pub fn is_one_shot(
         &self,
         service: &ResolvedService,
         probes: &[Probe],
-        ended: Option<&BTreeSet<ServiceName>>,
+        had_ended: Option<bool>,
     ) -> bool {
         match self.meant(service, probes) {
             Meant::ToEnd => true,
             Meant::ToRun => false,
-            Meant::Either => ended.is_none_or(|ended| ended.contains(&service.name)),
+            Meant::Either => had_ended.unwrap_or(true),
         }
     }
 
@@ -59,7 +56,7 @@ impl ResolvedStack {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::resolved::{Dependency, Outside};
@@ -89,10 +86,8 @@ mod tests {
         }
     }
 
-    fn ends(stack: &ResolvedStack, ended: Option<&[&str]>) -> bool {
-        let ended: Option<BTreeSet<ServiceName>> =
-            ended.map(|ended| ended.iter().map(|name| name.parse().unwrap()).collect());
-        stack.is_one_shot(&stack.services[1], &[], ended.as_ref())
+    fn ends(stack: &ResolvedStack, had_ended: Option<bool>) -> bool {
+        stack.is_one_shot(&stack.services[1], &[], had_ended)
     }
 
     #[test]
@@ -113,7 +108,7 @@ mod tests {
             (job(), Some(Condition::Healthy), false),
         ] {
             let stack = stack(job, condition);
-            for ended in [None, Some(&["job"][..]), Some(&[])] {
+            for ended in [None, Some(true), Some(false)] {
                 assert_eq!(ends(&stack, ended), one_shot, "{stack:?}");
             }
         }
@@ -123,7 +118,7 @@ mod tests {
     fn where_the_files_do_not_say_it_is_what_it_did_before() {
         let stack = stack(job(), Some(Condition::Started));
         assert!(ends(&stack, None));
-        assert!(ends(&stack, Some(&["job"])));
-        assert!(!ends(&stack, Some(&[])));
+        assert!(ends(&stack, Some(true)));
+        assert!(!ends(&stack, Some(false)));
     }
 }

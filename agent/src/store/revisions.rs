@@ -75,6 +75,17 @@ pub struct Revision {
     pub found: Option<AsFound>,
 }
 
+impl Revision {
+    /// Whether all containers of a service had ended when this was judged; `None` where it had none, or that was not
+    /// noted.
+    #[must_use]
+    pub fn had_ended(&self, service: &ServiceName) -> Option<bool> {
+        let ended = self.ended.as_ref()?;
+        let had_containers = self.config_hashes.contains_key(service);
+        had_containers.then(|| ended.contains(service))
+    }
+}
+
 /// What is not known, or not as it should be, of a state that somebody else had made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsFound {

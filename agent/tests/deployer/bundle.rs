@@ -35,6 +35,7 @@ impl Bundle {
             values: Vec::new(),
             directory: None,
             allow_undefined: Vec::new(),
+            exclude: Vec::new(),
             files: Vec::new(),
             probes: Vec::new(),
             deadlines: BTreeMap::new(),

@@ -21,6 +21,7 @@ mod files;
 mod foreign;
 mod history;
 mod hooks;
+mod jobs;
 mod neither;
 mod part;
 mod power;

@@ -7,12 +7,12 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use globset::{Glob, GlobMatcher};
+use proto::exclude::Excluded;
 use proto::limits::BUNDLE_FILES;
 use proto::path::RelPath;
 use walkdir::{DirEntry, WalkDir};
 
 use super::BundleError;
-use super::exclude::Excluded;
 use crate::stack::Named;
 
 /// Where looking for more files ends: enough to say which folder is too full, without walking a disk.

@@ -152,6 +152,7 @@ impl Supply for FakeSupply {
             values: Vec::new(),
             directory: None,
             allow_undefined: Vec::new(),
+            exclude: Vec::new(),
             files: self
                 .blobs
                 .iter()

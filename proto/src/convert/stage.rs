@@ -5,7 +5,7 @@ use super::{
 };
 use crate::hook::HOOKS;
 use crate::id::BlobId;
-use crate::limits::{BUNDLE_FILES, VALUES_BYTES};
+use crate::limits::{BUNDLE_FILES, EXCLUDED, PATH_BYTES, VALUES_BYTES};
 use crate::probe::PROBES;
 use crate::registry::RegistryAuth;
 use crate::stack::{ShippedFile, StackSpec, Value};
@@ -21,6 +21,7 @@ impl From<StackSpec> for wire::StageBegin {
             profiles,
             values,
             allow_undefined,
+            exclude,
             files,
             probes,
             deadlines,
@@ -35,6 +36,7 @@ impl From<StackSpec> for wire::StageBegin {
             profiles,
             values: values.into_iter().map(Into::into).collect(),
             allow_undefined: texts(allow_undefined),
+            exclude,
             files: files.into_iter().map(Into::into).collect(),
             probes: probes.into_iter().map(Into::into).collect(),
             deadlines: deadlines.into_iter().map(probe::deadline_to_wire).collect(),
@@ -55,6 +57,7 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             profiles,
             values,
             allow_undefined,
+            exclude,
             files,
             probes,
             deadlines,
@@ -71,6 +74,11 @@ impl TryFrom<wire::StageBegin> for StackSpec {
         if files.len() > BUNDLE_FILES {
             return Err(InvalidMessage(format!("more than {BUNDLE_FILES} files")));
         }
+        if exclude.len() > EXCLUDED || exclude.iter().any(|it| it.len() > PATH_BYTES) {
+            return Err(InvalidMessage(format!(
+                "more than {EXCLUDED} patterns of files, or one longer than {PATH_BYTES} bytes"
+            )));
+        }
         if hooks.len() > HOOKS {
             return Err(InvalidMessage(format!("more than {HOOKS} hooks")));
         }
@@ -83,6 +91,7 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             profiles,
             values: into_all(values)?,
             allow_undefined: parse_all(allow_undefined)?,
+            exclude,
             files: into_all(files)?,
             probes: into_all(probes)?,
             deadlines: deadlines

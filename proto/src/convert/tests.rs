@@ -51,6 +51,7 @@ fn spec() -> StackSpec {
         profiles: vec!["extra".to_owned()],
         values: vec![Value::new("A".parse().unwrap(), "{\"a\": \"$b\"}".to_owned(), true).unwrap()],
         allow_undefined: vec!["B".parse().unwrap()],
+        exclude: vec!["*.log".to_owned()],
         files: vec![ShippedFile {
             path: "data/nginx/nginx.conf".parse().unwrap(),
             mode: 0o644,

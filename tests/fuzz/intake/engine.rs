@@ -47,6 +47,7 @@ pub(super) fn compose_config(bytes: &[u8]) {
         profiles: Vec::new(),
         values: Vec::new(),
         allow_undefined: Vec::new(),
+        exclude: Vec::new(),
         files: Vec::new(),
         probes: Vec::new(),
         deadlines: BTreeMap::new(),

@@ -228,7 +228,7 @@ fn a_variable_that_leads_into_the_agents_own_state_is_refused() {
     let app = shell_service("app", RUNS, "", "volumes: [\"${CODE}:/code\"]");
     case.write("compose.yaml", &format!("services:\n{app}"));
     case.write(".env", "CODE=../\n");
-    let words = ["what service app mounts at /code lies outside of the stack's folder"];
+    let words = ["the Compose files name a file outside the stack: path \"../\""];
     let said = case.deploy().with(65, &words);
     assert!(!said.contains("/var/lib/longshore"), "{said}");
 }
@@ -276,4 +276,30 @@ fn a_volume_over_a_folder_of_the_stack_has_its_files() {
     case.deploy()
         .with(0, &["recreate  app  mounted file seed/a changed"]);
     assert_eq!(case.docker("exec seeded-app-1 cat /seed/a"), "two");
+}
+
+/// A data folder that was shipped by mistake, and is not any more.
+#[test]
+fn what_is_excluded_stays_where_it_was_shipped_once() {
+    let Some(world) = world() else { return };
+    let case = world.case("excluded");
+    let app = shell_service("app", RUNS, "", "volumes: [\"./pgdata:/data\"]");
+    case.write("compose.yaml", &format!("services:\n{app}"));
+    case.write("pgdata/PG_VERSION", "15\n");
+    case.write("pgdata/base", "rows\n");
+    case.deploy().done();
+    case.docker("exec excluded-app-1 sh -c 'echo more >>/data/base'");
+    let before = case.id("app");
+    let toml = case.folder.path().join("fleet.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    let line = "path = \"stack\"\nexclude = [\"/pgdata\"]";
+    std::fs::write(&toml, text.replace("path = \"stack\"", line)).unwrap();
+    case.write(".env", "TAG=2\n");
+    let said = case.deploy().done();
+    assert!(!said.contains("pgdata"), "{said}");
+    assert_eq!(
+        project(&case, "cat pgdata/PG_VERSION pgdata/base"),
+        "15\nrows\nmore\n"
+    );
+    assert_eq!(case.id("app"), before);
 }

@@ -84,7 +84,7 @@ pub(super) fn differences(revision: &Revision, containers: &[Container]) -> Vec<
 
 fn is_one_shot(revision: &Revision, service: &ResolvedService) -> bool {
     let (stack, probes) = (&revision.resolved, &revision.spec.probes);
-    stack.is_one_shot(service, probes, revision.ended.as_ref())
+    stack.is_one_shot(service, probes, revision.had_ended(&service.name))
 }
 
 fn look(

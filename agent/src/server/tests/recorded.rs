@@ -113,6 +113,7 @@ impl Host {
             values: Vec::new(),
             directory: None,
             allow_undefined: Vec::new(),
+            exclude: Vec::new(),
             files: vec![ShippedFile {
                 path: "compose.yaml".parse().unwrap(),
                 mode: 0o644,
