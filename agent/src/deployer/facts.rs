@@ -80,7 +80,13 @@ impl Facts<'_> {
             || on_disk(applied.as_ref()),
             |found| found.revision.spec.files.clone(),
         );
-        let host = host_files(stage, &on_disk, &known(applied.as_ref()))?;
+        let (on_disk, host) = match &found {
+            Some(_) => {
+                let host = host_files(stage, &on_disk, &BTreeMap::new())?;
+                (on_disk, host)
+            }
+            None => self.files(applied)?,
+        };
         let planned = planner::plan(&Inputs {
             id: new_plan_id()?,
             stage,
@@ -104,6 +110,23 @@ impl Facts<'_> {
         let base = base.as_ref().or(found.as_ref());
         let plan = planner::settle(planned.plan, stage, base, &containers, &around)?;
         Ok((Planned { plan, ..planned }, found))
+    }
+
+    /// What was laid out, and what lies there: a deploy that lays out its files meanwhile must not pass for somebody who
+    /// has changed them.
+    fn files(&self, mut applied: Option<Applied>) -> Result<(Vec<ShippedFile>, HostFiles), Fault> {
+        let mut looks = 1;
+        loop {
+            let laid = on_disk(applied.as_ref());
+            let host = host_files(self.stage, &laid, &known(applied.as_ref()))?;
+            let now = self.store.applied(&self.stage.spec.stack)?;
+            // Whatever is seen of a stack that never rests, no deploy will be taken by it.
+            if now == applied || looks == LOOKS {
+                return Ok((laid, host));
+            }
+            applied = now;
+            looks += 1;
+        }
     }
 
     /// A stack whose project has another name now would run twice, the second time on empty volumes.
@@ -222,6 +245,8 @@ pub(crate) fn on_disk(applied: Option<&Applied>) -> Vec<ShippedFile> {
     applied.spec.files.iter().chain(before).cloned().collect()
 }
 
+/// A deploy lays out its files in two or three steps; each is waited out.
+const LOOKS: usize = 20;
 /// The most files of a folder that is in a file's way that are looked at: one that is not ours is enough.
 const INSIDE: usize = 1000;
 

@@ -99,7 +99,7 @@ pub struct AsFound {
 }
 
 /// What was last laid out in the project directory, committed or not: written before the first file is replaced.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// By which deploy.
     pub deploy: DeployId,
