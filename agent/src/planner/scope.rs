@@ -118,15 +118,8 @@ pub(super) fn check_joined(inputs: &Inputs<'_>, plans: &[ServicePlan]) -> Result
             Some(format!("{} shares what is {other}'s", service.name))
         })
         .collect();
-    if causes.is_empty() {
-        return Ok(());
-    }
     let what = "a service that is to be left alone would lose what it shares with another one";
-    let mut fault = Fault::new(FaultKind::Refused, what)
-        .hint("name that service too")
-        .hint(WHOLE);
-    fault.causes = causes;
-    Err(fault)
+    spared(what, causes)
 }
 
 /// A file lies in the project directory once: who mounts it sees the new one, asked for or not.
@@ -142,11 +135,15 @@ pub(super) fn check_files(inputs: &Inputs<'_>, files: &[FilePlan]) -> Result<(),
         let cause = |file: &FilePlan| format!("{} mounts {}", service.name, file.path);
         files.iter().filter(mounted).map(cause)
     });
-    let causes: Vec<String> = seen.collect();
+    let what = "a changed file is mounted by a service that is to be left alone";
+    spared(what, seen.collect())
+}
+
+/// Refuses what would touch a service that is to be left alone; nothing is wrong without a cause.
+fn spared(what: &str, causes: Vec<String>) -> Result<(), Fault> {
     if causes.is_empty() {
         return Ok(());
     }
-    let what = "a changed file is mounted by a service that is to be left alone";
     let mut fault = Fault::new(FaultKind::Refused, what)
         .hint("name that service too")
         .hint(WHOLE);

@@ -42,19 +42,8 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
     Stage {
         id: StageId::from_bytes([1; 32]),
         spec: StackSpec {
-            stack: "opq".parse().unwrap(),
-            project: "opq".parse().unwrap(),
-            compose_files: vec!["compose.yaml".parse().unwrap()],
-            env_file: None,
-            profiles: Vec::new(),
-            probes: Vec::new(),
-            deadlines: BTreeMap::new(),
-            values: Vec::new(),
-            directory: None,
-            allow_undefined: Vec::new(),
-            exclude: Vec::new(),
             files: vec![file("compose.yaml", 1), file("conf/a", 1)],
-            hooks: Vec::new(),
+            ..crate::testing::spec()
         },
         resolved: ResolvedStack {
             services,
