@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,6 @@ use proto::stack::ShippedFile;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
-use sha2::{Digest, Sha256};
 
 use crate::store::Blobs;
 use crate::witness;
@@ -264,27 +262,9 @@ impl ProjectDir {
     /// Whether the file on disk is exactly this one.
     #[must_use]
     pub fn holds(&self, file: &ShippedFile) -> bool {
-        self.digest(&file.path).is_some_and(|(digest, mode)| {
-            digest == *file.blob.as_bytes() && mode == file.mode & 0o777
-        })
-    }
-
-    fn digest(&self, path: &RelPath) -> Option<([u8; 32], u32)> {
-        let fd = self
-            .open_beneath(path.as_str(), OFlags::RDONLY | OFlags::NONBLOCK)
-            .ok()?;
-        let mut file = File::from(fd);
-        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let count = file.read(&mut buffer).ok()?;
-            match buffer.get(..count) {
-                Some([]) | None => break,
-                Some(piece) => hash.update(piece),
-            }
-        }
-        Some((hash.finalize().into(), meta.permissions().mode() & 0o777))
+        let lies = self.look(&file.path, None);
+        matches!(lies, Ok(OnHost::File { known, ownership, .. })
+            if known.blob == file.blob && ownership.mode == file.mode & 0o777)
     }
 
     /// Gives a file another mode.

@@ -76,12 +76,9 @@ impl Facts<'_> {
             planner::check_owner(applied.is_some(), stage, &containers)?;
             None
         };
-        let on_disk = found.as_ref().map_or_else(
-            || on_disk(applied.as_ref()),
-            |found| found.revision.spec.files.clone(),
-        );
         let (on_disk, host) = match &found {
-            Some(_) => {
+            Some(found) => {
+                let on_disk = found.revision.spec.files.clone();
                 let host = host_files(stage, &on_disk, &BTreeMap::new())?;
                 (on_disk, host)
             }

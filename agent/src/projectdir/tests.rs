@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::Store;
 use proto::id::BlobId;
+use sha2::{Digest as _, Sha256};
 
 struct Case {
     _state: tempfile::TempDir,
