@@ -353,21 +353,8 @@ pub(crate) fn container(service: &str) -> Container {
 
 /// A stack that has nothing but its Compose file.
 pub(crate) fn spec() -> StackSpec {
-    StackSpec {
-        stack: "opq".parse().unwrap(),
-        project: "opq".parse().unwrap(),
-        compose_files: vec!["compose.yaml".parse().unwrap()],
-        env_file: None,
-        profiles: Vec::new(),
-        probes: Vec::new(),
-        deadlines: BTreeMap::new(),
-        values: Vec::new(),
-        directory: None,
-        allow_undefined: Vec::new(),
-        exclude: Vec::new(),
-        files: Vec::new(),
-        hooks: Vec::new(),
-    }
+    let compose_file = "compose.yaml".parse().unwrap();
+    StackSpec::new("opq".parse().unwrap(), "opq".parse().unwrap(), compose_file)
 }
 
 /// When a file was looked at.

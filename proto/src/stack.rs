@@ -202,6 +202,28 @@ pub struct StackSpec {
     pub hooks: Vec<Hook>,
 }
 
+impl StackSpec {
+    /// A stack of this name that is nothing but one Compose file.
+    #[must_use]
+    pub fn new(stack: StackName, project: ProjectName, compose_file: RelPath) -> Self {
+        Self {
+            stack,
+            project,
+            compose_files: vec![compose_file],
+            env_file: None,
+            directory: None,
+            profiles: Vec::new(),
+            values: Vec::new(),
+            allow_undefined: Vec::new(),
+            exclude: Vec::new(),
+            files: Vec::new(),
+            probes: Vec::new(),
+            deadlines: BTreeMap::new(),
+            hooks: Vec::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,5 @@
 //! Bundles to bring to a host: stacks in the scripted engine's own format, with their files.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -26,21 +25,8 @@ pub(crate) struct Bundle {
 impl Bundle {
     /// A stack of this name and project, its services in the scripted engine's own format.
     pub(crate) fn new(stack: &str, services: serde_json::Value) -> Self {
-        let spec = StackSpec {
-            stack: stack.parse().unwrap(),
-            project: stack.parse().unwrap(),
-            compose_files: vec!["compose.yml".parse().unwrap()],
-            env_file: None,
-            profiles: Vec::new(),
-            values: Vec::new(),
-            directory: None,
-            allow_undefined: Vec::new(),
-            exclude: Vec::new(),
-            files: Vec::new(),
-            probes: Vec::new(),
-            deadlines: BTreeMap::new(),
-            hooks: Vec::new(),
-        };
+        let compose_file = "compose.yml".parse().unwrap();
+        let spec = StackSpec::new(stack.parse().unwrap(), stack.parse().unwrap(), compose_file);
         let contents = Vec::new();
         Self { spec, contents }.compose(&json!({ "services": services }))
     }

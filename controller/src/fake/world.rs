@@ -141,18 +141,8 @@ pub(crate) struct FakeSupply {
 
 impl Supply for FakeSupply {
     fn spec(&self) -> StackSpec {
+        let compose_file = "compose.yaml".parse().unwrap();
         StackSpec {
-            stack: "opq".parse().unwrap(),
-            project: "opq".parse().unwrap(),
-            compose_files: vec!["compose.yaml".parse().unwrap()],
-            env_file: None,
-            profiles: Vec::new(),
-            probes: Vec::new(),
-            deadlines: BTreeMap::new(),
-            values: Vec::new(),
-            directory: None,
-            allow_undefined: Vec::new(),
-            exclude: Vec::new(),
             files: self
                 .blobs
                 .iter()
@@ -163,7 +153,7 @@ impl Supply for FakeSupply {
                     blob: BlobId::from_bytes(*blob),
                 })
                 .collect(),
-            hooks: Vec::new(),
+            ..StackSpec::new("opq".parse().unwrap(), "opq".parse().unwrap(), compose_file)
         }
     }
 

@@ -38,21 +38,9 @@ pub(super) fn compose_config(bytes: &[u8]) {
     let once = config.clone();
     resolved::rewrite_prefix(&mut config, from, to);
     assert_eq!(config, once, "a path was rewritten twice");
-    let spec = StackSpec {
-        stack: "opq".parse().expect("a name"),
-        project: "opq".parse().expect("a name"),
-        compose_files: Vec::new(),
-        env_file: None,
-        directory: None,
-        profiles: Vec::new(),
-        values: Vec::new(),
-        allow_undefined: Vec::new(),
-        exclude: Vec::new(),
-        files: Vec::new(),
-        probes: Vec::new(),
-        deadlines: BTreeMap::new(),
-        hooks: Vec::new(),
-    };
+    let name = "opq".parse().expect("a name");
+    let compose_file = "compose.yaml".parse().expect("a path");
+    let spec = StackSpec::new(name, "opq".parse().expect("a name"), compose_file);
     let values = Values {
         spec: &spec,
         host: &BTreeMap::new(),

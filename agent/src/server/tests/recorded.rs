@@ -104,25 +104,16 @@ impl Host {
     /// Brings a stack there as a controller does.
     async fn stage(&self, compose: &str) -> Result<String, Status> {
         let blob: [u8; 32] = Sha256::digest(compose).into();
+        let compose_file = "compose.yaml".parse().unwrap();
+        let files = vec![ShippedFile {
+            path: "compose.yaml".parse().unwrap(),
+            mode: 0o644,
+            size: compose.len() as u64,
+            blob: proto::id::BlobId::from_bytes(blob),
+        }];
         let spec = StackSpec {
-            stack: "opq".parse().unwrap(),
-            project: "opq".parse().unwrap(),
-            compose_files: vec!["compose.yaml".parse().unwrap()],
-            env_file: None,
-            profiles: Vec::new(),
-            values: Vec::new(),
-            directory: None,
-            allow_undefined: Vec::new(),
-            exclude: Vec::new(),
-            files: vec![ShippedFile {
-                path: "compose.yaml".parse().unwrap(),
-                mode: 0o644,
-                size: compose.len() as u64,
-                blob: proto::id::BlobId::from_bytes(blob),
-            }],
-            probes: Vec::new(),
-            deadlines: std::collections::BTreeMap::new(),
-            hooks: Vec::new(),
+            files,
+            ..StackSpec::new("opq".parse().unwrap(), "opq".parse().unwrap(), compose_file)
         };
         let (asks, asked) = mpsc::channel(4);
         let say = async |body| {
