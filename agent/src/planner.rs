@@ -111,6 +111,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
     let changed: Vec<&RelPath> = changed.map(|file| &file.path).collect();
     warnings.extend(inputs.adopted.and_then(Adopted::warning));
     warnings.extend(foreign::warning(inputs));
+    warnings.extend(moved(inputs));
     let services = plan_services(inputs, &changed, &images);
     scope::check_joined(inputs, &services.plans)?;
     let orphans = orphans::orphans(inputs, &services.plans);
@@ -141,6 +142,22 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
     Ok(Planned {
         plan,
         forced: services.forced,
+    })
+}
+
+/// Relative paths of the Compose files start elsewhere than they did.
+fn moved(inputs: &Inputs<'_>) -> Option<String> {
+    let (from, to) = (&inputs.base?.spec.folder, &inputs.stage.spec.folder);
+    let shown = |folder: &Option<RelPath>| match folder {
+        Some(folder) => folder.to_string(),
+        None => "the stack's folder".to_owned(),
+    };
+    (from != to).then(|| {
+        format!(
+            "relative paths of the Compose files start in {} now, as with plain Compose, and started in {} before: what they name there stays where it is",
+            shown(to),
+            shown(from)
+        )
     })
 }
 

@@ -24,8 +24,8 @@ mod shown;
 pub use contents::Values;
 pub use links::{Condition, Dependency};
 pub use outside::check_sources;
+pub(crate) use outside::{INTO_THE_STACK, address, option_mark};
 pub use outside::{NetworkAddress, Outside, PortRange, Published, VolumeWanted};
-pub(crate) use outside::{address, option_mark};
 pub(crate) use shown::short;
 
 /// Keys that Compose's own hash leaves out: changing them recreates nothing.

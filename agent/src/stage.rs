@@ -75,7 +75,7 @@ impl Session {
 
     fn check_named_files(&self) -> Result<(), Fault> {
         let shipped: BTreeSet<&RelPath> = self.spec.files.iter().map(|file| &file.path).collect();
-        let named = self.spec.compose_files.iter().chain(&self.spec.env_file);
+        let named = self.spec.compose_files.iter().chain(&self.spec.env_files);
         for path in named {
             if !shipped.contains(path) {
                 return Err(request(format!(
@@ -177,12 +177,14 @@ impl Session {
         }
         let staging = lay_out(&self.store, &self.spec)?;
         let named = self.engine.named(&self.project(staging.path())).await;
-        let named = named.map_err(|error| in_the_stack(error.into(), staging.path()))?;
-        // `.` is the whole folder: the controller ships it file by file.
-        let paths = named.paths.iter();
-        for path in paths.filter(|path| ![".", "./"].contains(&path.as_str())) {
-            path.parse::<RelPath>()
-                .map_err(|error| outside(&error.to_string()))?;
+        let mut named = named.map_err(|error| in_the_stack(error.into(), staging.path()))?;
+        for path in &mut named.paths {
+            let found = RelPath::resolve(self.spec.folder.as_ref(), path);
+            *path = match found.map_err(|error| outside(&error.to_string()))? {
+                Some(found) => found.into(),
+                // The whole folder: the controller ships it file by file.
+                None => ".".to_owned(),
+            };
         }
         self.store.save_named(&key, &named)?;
         Ok(named)
@@ -363,13 +365,20 @@ pub(crate) fn lay_out(store: &Store, spec: &StackSpec) -> Result<TempDir, Fault>
 pub fn compose_project(spec: &StackSpec, directory: &Path) -> ComposeProject {
     ComposeProject {
         name: spec.project.clone(),
-        directory: directory.to_owned(),
+        directory: match &spec.folder {
+            Some(folder) => folder.under(directory),
+            None => directory.to_owned(),
+        },
         files: spec
             .compose_files
             .iter()
             .map(|path| path.under(directory))
             .collect(),
-        env_file: spec.env_file.as_ref().map(|path| path.under(directory)),
+        env_files: spec
+            .env_files
+            .iter()
+            .map(|path| path.under(directory))
+            .collect(),
         profiles: spec.profiles.clone(),
         environment: spec
             .values
@@ -388,7 +397,7 @@ fn outside(what: &str) -> Fault {
         FaultKind::InvalidStack,
         format!("the Compose files name a file outside the stack: {what}"),
     )
-    .hint("move the file into the stack's folder, or name it by its absolute path on the host")
+    .hint(resolved::INTO_THE_STACK)
 }
 
 /// A probe of a service that is not there would never be asked, and nobody would know.

@@ -13,7 +13,7 @@ use proto::stack::{ShippedFile, StackSpec};
 
 use crate::dotenv::DotEnv;
 use crate::fleet::{FILE_NAME, Fleet};
-use crate::stack::{Layout, Outside, StackError, open_regular};
+use crate::stack::{Layout, Outside, ROOT, StackError, open_regular};
 use crate::target::Selection;
 
 mod digest;
@@ -166,9 +166,7 @@ impl From<BundleError> for Fault {
             fault = fault.because(source);
         }
         match error {
-            BundleError::Path { .. } | BundleError::Outside { .. } => {
-                fault.hint("everything a stack needs lies in its folder; move the file there")
-            }
+            BundleError::Path { .. } | BundleError::Outside { .. } => fault.hint(ROOT),
             BundleError::TooMany { most, .. } | BundleError::TooLarge { most, .. } => {
                 fault.output(most).hint(format!(
                     "data belongs on the host: use an absolute path or a volume, narrow `ship`, or name what is not to be shipped: exclude = [\"data/\"] in {FILE_NAME}"
@@ -214,7 +212,7 @@ impl Bundle {
         };
         let layout = Layout::read(stack, host.env.get(&stack.name), outside)?;
         let mut gatherer = Gatherer::new(&layout.folder, &stack.exclude)?;
-        for named in layout.compose_files.iter().chain(&layout.env_file) {
+        for named in layout.compose_files.iter().chain(&layout.env_files) {
             gatherer.file(named)?;
         }
         let mut warnings = layout.warnings;
@@ -229,7 +227,8 @@ impl Bundle {
             stack: stack.name.clone(),
             project: layout.project,
             compose_files: layout.compose_files.into_iter().map(path).collect(),
-            env_file: layout.env_file.map(path),
+            env_files: layout.env_files.into_iter().map(path).collect(),
+            folder: layout.project_folder,
             directory: host.dirs.get(&stack.name).cloned(),
             profiles: layout.profiles,
             values: layout.values,

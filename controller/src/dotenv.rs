@@ -44,17 +44,18 @@ impl fmt::Debug for DotEnv {
 }
 
 impl DotEnv {
-    /// Reads `text`. `set` gives the values that win over this file, as references in it see them.
+    /// Reads `text` and adds what it defines to what earlier files did. `set` gives the values that win over all of
+    /// them, as references see them.
     ///
     /// # Errors
     /// When Compose would refuse the file.
-    pub fn parse<'s>(
+    pub fn add<'s>(
+        &mut self,
         text: &str,
         set: impl Fn(&str) -> Option<&'s str>,
-    ) -> Result<Self, DotEnvError> {
+    ) -> Result<(), DotEnvError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = Reader { text, rest: text };
-        let mut read = Self::default();
         while let Some(statement) = reader.statement()? {
             let Statement { line, name, value } = statement;
             let value = match value {
@@ -63,7 +64,7 @@ impl DotEnv {
                     None => continue,
                 },
                 Written::Plain(text) => Ok(text),
-                Written::Template(text) => read.expand(&text, &set).map_err(|why| Unresolved {
+                Written::Template(text) => self.expand(&text, &set).map_err(|why| Unresolved {
                     name: name.clone(),
                     line,
                     why,
@@ -71,10 +72,10 @@ impl DotEnv {
             };
             // Compose reads such a name and then leaves it out.
             if !name.starts_with(|c: char| c.is_ascii_digit()) {
-                read.vars.insert(name, value);
+                self.vars.insert(name, value);
             }
         }
-        Ok(read)
+        Ok(())
     }
 
     fn expand<'s>(

@@ -97,8 +97,10 @@ pub struct Stack {
     pub path: PathBuf,
     /// Compose files, instead of those that Compose would pick.
     pub compose_files: Vec<RelPath>,
-    /// Instead of `.env`.
-    pub env_file: Option<RelPath>,
+    /// The folder that its files may come from, as it is written beside `path`; empty: `path` itself.
+    pub root: PathBuf,
+    /// Instead of `.env`; of a name that several define, the last wins.
+    pub env_files: Vec<RelPath>,
     /// Active profiles; `None` leaves them to `COMPOSE_PROFILES`.
     pub profiles: Option<Vec<String>>,
     /// Instead of what Compose would derive.

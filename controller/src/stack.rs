@@ -16,10 +16,12 @@ use crate::shell::Shell;
 mod error;
 mod files;
 mod project;
+mod root;
 #[cfg(test)]
 mod tests;
 mod values;
 
+pub(crate) use error::ROOT;
 pub use error::StackError;
 pub use values::{ValueError, commands};
 
@@ -29,14 +31,16 @@ const TEXT_BYTES: u64 = 8 * 1024 * 1024;
 /// What Compose would be started with.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// The stack's folder, absolute.
+    /// The folder that all its files come from, absolute: its `path`, or the `root` above it.
     pub folder: PathBuf,
     /// Its Compose project.
     pub project: ProjectName,
     /// Compose files in merge order, each with who named it.
     pub compose_files: Vec<Named>,
-    /// The stack's own `.env`, if there is one.
-    pub env_file: Option<Named>,
+    /// The stack's own `.env`, if there is one, or what it has instead.
+    pub env_files: Vec<Named>,
+    /// Where relative paths of the Compose files start, within `folder`; `None`: there.
+    pub project_folder: Option<RelPath>,
     /// Active profiles.
     pub profiles: Vec<String>,
     /// Interpolation values, sorted by name.
@@ -81,17 +85,18 @@ impl Layout {
             return Err(StackError::NoFolder { stack, folder });
         }
         let values = values::resolve(stack, host_env, outside)?;
-        let env_file = files::env_file(stack, &folder);
-        let dotenv = match &env_file {
-            Some(named) => read_dotenv(&folder, named, &values)?,
-            None => DotEnv::default(),
-        };
+        let root = root::find(stack, &folder)?;
+        let env_files = files::env_files(stack, &folder);
+        let mut dotenv = DotEnv::default();
+        for named in &env_files {
+            read_dotenv(&folder, named, &values, &mut dotenv)?;
+        }
+        let paths: Vec<&str> = env_files.iter().map(|named| named.path.as_str()).collect();
+        let paths = paths.join(", ");
         let settings = Settings {
             dotenv: &dotenv,
             folder: &folder,
-            file: env_file
-                .as_ref()
-                .map_or(".env", |named| named.path.as_str()),
+            file: if paths.is_empty() { ".env" } else { &paths },
         };
         let mut warnings = Vec::new();
         let separator = settings.get("COMPOSE_PATH_SEPARATOR")?.unwrap_or(":");
@@ -114,15 +119,18 @@ impl Layout {
             env_file: settings.file,
         };
         let project = scene.project_name(settings.get("COMPOSE_PROJECT_NAME")?)?;
+        let compose_files = root.below(compose_files)?;
+        let project_folder = compose_files.first().and_then(|first| first.path.parent());
         Ok(Self {
             project,
+            project_folder,
             compose_files,
-            env_file,
+            env_files: root.below(env_files)?,
             profiles,
             values,
             dotenv,
             warnings,
-            folder,
+            folder: root.folder,
         })
     }
 }
@@ -160,10 +168,17 @@ impl<'a> Settings<'a> {
     }
 }
 
-fn read_dotenv(folder: &Path, named: &Named, values: &[Value]) -> Result<DotEnv, StackError> {
+/// Adds what a `.env` defines to what those before it did.
+fn read_dotenv(
+    folder: &Path,
+    named: &Named,
+    values: &[Value],
+    known: &mut DotEnv,
+) -> Result<(), StackError> {
     let path = named.path.under(folder);
     let text = read_text(&path, &named.by)?;
-    DotEnv::parse(&text, |name| value_of(values, name))
+    known
+        .add(&text, |name| value_of(values, name))
         .map_err(|source| StackError::DotEnv { path, source })
 }
 

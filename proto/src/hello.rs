@@ -1,5 +1,7 @@
 //! The handshake: which protocols each side speaks, and what a host is.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::id::HostName;
@@ -58,6 +60,29 @@ impl ProtocolRange {
 /// A program that the agent depends on: its version, or why it cannot be used.
 pub type Component = Result<String, String>;
 
+/// What an agent can do that the first ones could not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Feature {
+    /// Several env files in one stack.
+    EnvFiles,
+    /// Compose files whose relative paths start below the stack's folder.
+    ProjectFolder,
+}
+
+impl Feature {
+    /// Those of this build.
+    pub const ALL: [Self; 2] = [Self::EnvFiles, Self::ProjectFolder];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EnvFiles => "env-files",
+            Self::ProjectFolder => "project-folder",
+        }
+    }
+}
+
 /// What a host told about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
@@ -92,6 +117,8 @@ pub struct HostFacts {
     pub build: String,
     /// Another one with each start of the agent; empty from those that do not tell.
     pub instance: String,
+    /// What it can do that the first agents could not; features that this build does not know are left out.
+    pub features: BTreeSet<Feature>,
 }
 
 /// How long a host is what it says, and whom it no longer believes. Times are unix seconds.

@@ -46,6 +46,37 @@ impl RelPath {
         format!("{}/{child}", self.0).parse()
     }
 
+    /// What `written` means to who stands in `folder`, which is the root without one; `None` for the root itself.
+    ///
+    /// # Errors
+    /// When it leads out of the root, or is not acceptable.
+    pub fn resolve(folder: Option<&Self>, written: &str) -> Result<Option<Self>, InvalidPath> {
+        // Absolute ones are refused as such.
+        if written.starts_with('/') {
+            return written.parse().map(Some);
+        }
+        let mut parts: Vec<&str> = folder.map_or("", Self::as_str).split('/').collect();
+        for part in written.split('/') {
+            match part {
+                ".." if parts.pop().is_none_or(str::is_empty) => return written.parse().map(Some),
+                "" | "." | ".." => {}
+                part => parts.push(part),
+            }
+        }
+        parts.retain(|part| !part.is_empty());
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        parts.join("/").parse().map(Some)
+    }
+
+    /// The folder that it lies in; `None` for one that lies in the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let (folder, _) = self.0.rsplit_once('/')?;
+        Some(Self(folder.to_owned()))
+    }
+
     /// Whether this path is `folder` or lies inside it.
     #[must_use]
     pub fn is_within(&self, folder: &Self) -> bool {
@@ -116,12 +147,38 @@ mod tests {
         #[test]
         fn an_accepted_path_stays_under_its_root(text in "[a./\\\\ -]{0,40}") {
             if let Ok(path) = text.parse::<RelPath>() {
+                prop_assert_eq!(RelPath::resolve(None, &text).unwrap(), Some(path.clone()));
                 let root = Path::new("/root/of/it");
                 let joined = path.under(root);
                 prop_assert!(joined.starts_with(root));
                 prop_assert!(joined.components().all(|c| c != std::path::Component::ParentDir));
                 prop_assert_eq!(path.as_str().parse::<RelPath>().unwrap(), path);
             }
+        }
+    }
+
+    #[test]
+    fn a_path_is_resolved_from_the_folder_that_it_is_written_in() {
+        let folder: RelPath = "docker/eu".parse().unwrap();
+        for (folder, written, path) in [
+            (None, "./conf", Some("conf")),
+            (None, "a/../b", Some("b")),
+            (None, "./", None),
+            (Some(&folder), "conf", Some("docker/eu/conf")),
+            (Some(&folder), ".", Some("docker/eu")),
+            (Some(&folder), "../../src//x", Some("src/x")),
+            (Some(&folder), "../..", None),
+        ] {
+            let found = RelPath::resolve(folder, written).unwrap();
+            assert_eq!(found.as_ref().map(RelPath::as_str), path, "{written}");
+        }
+        for (folder, written) in [
+            (None, ".."),
+            (None, "a/../../b"),
+            (Some(&folder), "../../../x"),
+            (Some(&folder), "/etc/x"),
+        ] {
+            assert!(RelPath::resolve(folder, written).is_err(), "{written}");
         }
     }
 

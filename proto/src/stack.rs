@@ -175,14 +175,18 @@ pub struct StackSpec {
     pub project: ProjectName,
     /// Compose files in merge order.
     pub compose_files: Vec<RelPath>,
-    /// The stack's own `.env`.
-    pub env_file: Option<RelPath>,
+    /// What Compose takes values from, as `.env`; of a name that several define, the last wins.
+    #[serde(rename = "env_file", with = "one_or_many", default)]
+    pub env_files: Vec<RelPath>,
+    /// The folder that relative paths of the Compose files start at: that of the first one. `None`: the stack's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<RelPath>,
     /// Where on the host the project lives; `None` leaves it to the agent.
     #[serde(default)]
     pub directory: Option<HostDir>,
     /// Active profiles.
     pub profiles: Vec<String>,
-    /// Interpolation values; they win over `env_file`.
+    /// Interpolation values; they win over `env_files`.
     pub values: Vec<Value>,
     /// Variables that may stay undefined.
     pub allow_undefined: Vec<VarName>,
@@ -202,6 +206,39 @@ pub struct StackSpec {
     pub hooks: Vec<Hook>,
 }
 
+/// Earlier versions kept one env file or none, and still have to read what is kept today.
+mod one_or_many {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::RelPath;
+
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        None,
+        One(RelPath),
+        Many(Vec<RelPath>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(paths: &[RelPath], to: S) -> Result<S::Ok, S::Error> {
+        match paths {
+            [] => to.serialize_none(),
+            [one] => one.serialize(to),
+            many => many.serialize(to),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<RelPath>, D::Error> {
+        Ok(match Kept::deserialize(from)? {
+            Kept::None => Vec::new(),
+            Kept::One(path) => vec![path],
+            Kept::Many(paths) => paths,
+        })
+    }
+}
+
 impl StackSpec {
     /// A stack of this name that is nothing but one Compose file.
     #[must_use]
@@ -210,7 +247,8 @@ impl StackSpec {
             stack,
             project,
             compose_files: vec![compose_file],
-            env_file: None,
+            env_files: Vec::new(),
+            folder: None,
             directory: None,
             profiles: Vec::new(),
             values: Vec::new(),
@@ -227,6 +265,26 @@ impl StackSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn env_files_are_kept_as_earlier_versions_kept_the_one() {
+        let path = |text: &str| text.parse::<RelPath>().unwrap();
+        let mut spec = StackSpec::new(
+            "opq".parse().unwrap(),
+            "opq".parse().unwrap(),
+            path("compose.yaml"),
+        );
+        for (paths, kept) in [
+            (vec![], serde_json::json!(null)),
+            (vec![path(".env")], serde_json::json!(".env")),
+            (vec![path("a"), path("b")], serde_json::json!(["a", "b"])),
+        ] {
+            spec.env_files = paths;
+            let text = serde_json::to_value(&spec).unwrap();
+            assert_eq!(text["env_file"], kept);
+            assert_eq!(serde_json::from_value::<StackSpec>(text).unwrap(), spec);
+        }
+    }
 
     #[test]
     fn names_that_steer_compose_or_the_client_are_reserved() {

@@ -125,34 +125,38 @@ fn started_from(
         files.extend(take(store, stage, &folder, &file.path)?);
     }
     let shipped = |path: &RelPath| stage.spec.files.iter().any(|file| file.path == *path);
-    let default: RelPath = ".env"
-        .parse()
-        .map_err(|error| Fault::new(FaultKind::Internal, format!("{error}")))?;
+    let by_default = origin.env_files.is_empty();
+    let named = if by_default {
+        default_env_file(stage)?
+    } else {
+        origin.env_files
+    };
     let mut beside = Vec::new();
-    let named = origin.env_file.as_ref().unwrap_or(&default);
-    let mut env_file = files
-        .iter()
-        .any(|it| it.path == *named)
-        .then(|| named.clone());
-    for path in origin.compose_files.iter().chain([named]) {
+    let mut env_files = Vec::new();
+    for path in &named {
         let there = files.iter().any(|file| file.path == *path);
-        if there || shipped(path) && path == named {
+        if !there && !shipped(path) {
+            match take(store, stage, &folder, path)? {
+                Some(file) => beside.push(file),
+                None if by_default => continue,
+                None => return Err(gone(stage, path.as_str())),
+            }
+        }
+        if there || !shipped(path) {
+            env_files.push(path.clone());
+        }
+    }
+    for path in &origin.compose_files {
+        let known = files.iter().chain(&beside);
+        if known.into_iter().any(|file| file.path == *path) {
             continue;
         }
-        match take(store, stage, &folder, path)? {
-            Some(file) => {
-                if path == named {
-                    env_file = Some(named.clone());
-                }
-                beside.push(file);
-            }
-            None if *path == default => {}
-            None => return Err(gone(stage, path.as_str())),
-        }
+        let file = take(store, stage, &folder, path)?;
+        beside.push(file.ok_or_else(|| gone(stage, path.as_str()))?);
     }
     let spec = StackSpec {
         compose_files: origin.compose_files,
-        env_file,
+        env_files,
         // Those that were active are not written anywhere; what runs tells.
         profiles: vec!["*".to_owned()],
         allow_undefined: Vec::new(),
@@ -163,6 +167,17 @@ fn started_from(
         ..stage.spec.clone()
     };
     Ok((spec, beside))
+}
+
+/// Where Compose looks for a `.env` that nobody names: in the project's folder, or where `COMPOSE_FILE` was read.
+fn default_env_file(stage: &Stage) -> Result<Vec<RelPath>, Fault> {
+    let places = [stage.project_directory(), stage.directory.clone()];
+    let there = places.iter().find(|place| place.join(".env").exists());
+    let there = there.unwrap_or(&stage.directory).join(".env");
+    let path = there.strip_prefix(&stage.directory).unwrap_or(&there);
+    let path = path.to_string_lossy().parse();
+    let path = path.map_err(|error| Fault::new(FaultKind::Internal, format!("{error}")))?;
+    Ok(vec![path])
 }
 
 fn take(
@@ -217,7 +232,9 @@ async fn named(
     known: &[ShippedFile],
 ) -> Result<Vec<ShippedFile>, Fault> {
     let paths = engine.named(project).await?.paths;
-    let paths: BTreeSet<RelPath> = paths.iter().filter_map(|path| path.parse().ok()).collect();
+    let within = |path: &String| RelPath::resolve(stage.spec.folder.as_ref(), path);
+    let paths = paths.iter().filter_map(|path| within(path).ok().flatten());
+    let paths: BTreeSet<RelPath> = paths.collect();
     let folder = ProjectDir::open(&stage.directory)?;
     let mut files = Vec::new();
     for path in paths {
@@ -301,7 +318,7 @@ async fn hashes(
     files::write_private(&file, config.to_string().as_bytes())?;
     let project = ComposeProject {
         files: vec![file],
-        env_file: None,
+        env_files: Vec::new(),
         ..project.clone()
     };
     Ok(engine.config_hashes(&project).await?)

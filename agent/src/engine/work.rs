@@ -18,8 +18,8 @@ pub struct ComposeProject {
     pub directory: PathBuf,
     /// `-f`, absolute, in merge order.
     pub files: Vec<PathBuf>,
-    /// `--env-file`, absolute; only the stack's own `.env`.
-    pub env_file: Option<PathBuf>,
+    /// `--env-file`, absolute: the stack's own `.env`, or what it has instead.
+    pub env_files: Vec<PathBuf>,
     /// `--profile`.
     pub profiles: Vec<String>,
     /// The whole environment of the child beside what Compose itself needs.

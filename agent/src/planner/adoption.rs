@@ -29,8 +29,8 @@ pub struct Adopted<'a> {
 pub struct Origin {
     /// In merge order.
     pub compose_files: Vec<RelPath>,
-    /// The one env file that was named, if any was.
-    pub env_file: Option<RelPath>,
+    /// Those that were named; none: Compose's own `.env`.
+    pub env_files: Vec<RelPath>,
 }
 
 /// Refuses a project that runs and that this agent did not start.
@@ -51,7 +51,7 @@ pub fn check_owner(ours: bool, stage: &Stage, containers: &[Container]) -> Resul
     if !from.is_empty() {
         fault = fault.cause(format!("it was started from {from}"));
     }
-    fault = if Path::new(from) == stage.directory {
+    fault = if Path::new(from) == stage.project_directory() {
         fault.hint("take it over as it runs: controller deploy --adopt")
     } else {
         match dir_line(stage, from) {
@@ -66,8 +66,14 @@ pub fn check_owner(ours: bool, stage: &Stage, containers: &[Container]) -> Resul
 
 /// What `fleet.toml` needs so that the stack lives where the project runs.
 fn dir_line(stage: &Stage, from: &str) -> Option<String> {
-    from.parse::<HostDir>().ok()?;
-    let quoted = from.replace('\\', "\\\\").replace('"', "\\\"");
+    // Where it runs may be a folder of the stack; its line names the stack's.
+    let mut folder = Path::new(from);
+    if let Some(below) = &stage.spec.folder {
+        folder = Path::new(from.strip_suffix(below.as_str())?);
+    }
+    let folder = folder.components().as_path().to_str()?;
+    folder.parse::<HostDir>().ok()?;
+    let quoted = folder.replace('\\', "\\\\").replace('"', "\\\"");
     Some(format!("dir = {{ {} = \"{quoted}\" }}", stage.spec.stack))
 }
 
@@ -90,15 +96,8 @@ pub fn origin(stage: &Stage, containers: &[Container]) -> Result<Origin, Fault> 
             "its containers do not say from which files",
         ));
     }
-    if env_files.len() > 1 {
-        let why = format!(
-            "it was started with several env files: {}",
-            env_files.join(", ")
-        );
-        return Err(not_from_files(project, &why));
-    }
     let inside = |file: &String| {
-        let path = stage.directory.join(file);
+        let path = stage.project_directory().join(file);
         let path = path.strip_prefix(&stage.directory).ok();
         let path = path
             .and_then(Path::to_str)
@@ -110,7 +109,7 @@ pub fn origin(stage: &Stage, containers: &[Container]) -> Result<Origin, Fault> 
     };
     Ok(Origin {
         compose_files: files.iter().map(inside).collect::<Result<_, _>>()?,
-        env_file: env_files.first().map(inside).transpose()?,
+        env_files: env_files.iter().map(inside).collect::<Result<_, _>>()?,
     })
 }
 
@@ -123,7 +122,7 @@ fn check_folder(stage: &Stage, containers: &[&Container]) -> Result<(), Fault> {
         .collect();
     let mut folders = folders.into_iter();
     match (folders.next(), folders.next()) {
-        (Some((from, _)), None) if Path::new(from) == stage.directory => Ok(()),
+        (Some((from, _)), None) if Path::new(from) == stage.project_directory() => Ok(()),
         (Some(("", _)), None) => Err(not_from_files(
             project,
             "its containers do not say from which folder",
@@ -132,7 +131,7 @@ fn check_folder(stage: &Stage, containers: &[&Container]) -> Result<(), Fault> {
             let what = format!(
                 "project {project} runs from {from}, and stack {} would live in {}",
                 stage.spec.stack,
-                stage.directory.display()
+                stage.project_directory().display()
             );
             let fault = Fault::new(FaultKind::Refused, what)
                 .cause("a takeover would move what its relative paths name");

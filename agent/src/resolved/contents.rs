@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use proto::id::BlobId;
-use proto::stack::StackSpec;
+use proto::stack::{ShippedFile, StackSpec};
 use serde_json::Value;
 
 use crate::hostkey::HostKey;
@@ -46,18 +46,18 @@ fn content(definition: &Value, values: &Values<'_>) -> Option<Value> {
         let mut all = values.spec.values.iter();
         return Some(match all.find(|value| value.name.as_str() == name) {
             Some(value) => Value::from(value.text.as_str()),
-            // It stands in the env file, which only Compose reads: whatever changes there may be it.
-            None => Value::from(env_file(values.spec)),
+            // It stands in an env file, which only Compose reads: whatever changes there may be it.
+            None => Value::from(env_files(values.spec)),
         });
     }
     let blob = values.host.get(Path::new(text("file")?))?;
     Some(Value::from(blob.map(|blob| blob.to_string())))
 }
 
-fn env_file(spec: &StackSpec) -> Option<String> {
-    let path = spec.env_file.as_ref()?;
-    let file = spec.files.iter().find(|file| file.path == *path)?;
-    Some(file.blob.to_string())
+fn env_files(spec: &StackSpec) -> String {
+    let is_one = |file: &&ShippedFile| spec.env_files.contains(&file.path);
+    let blobs = spec.files.iter().filter(is_one);
+    blobs.map(|file| file.blob.to_string()).collect()
 }
 
 #[cfg(test)]

@@ -186,11 +186,14 @@ pub fn check_sources(config: &Value, state: &Path, project: &Path) -> Result<(),
     Ok(())
 }
 
+/// What to do about a path that leads out of the stack.
+pub(crate) const INTO_THE_STACK: &str = "move it into the stack's folder, name a folder above as the stack's root in fleet.toml (root = \"..\"), or name it by its absolute path on the host";
+
 fn outside_the_stack(what: &str) -> Fault {
     let what = format!("{what} lies outside of the stack's folder");
     Fault::new(FaultKind::InvalidStack, what)
         .cause("a variable or a path in the Compose files leads there with ../")
-        .hint("move it into the stack's folder, or name it by its absolute path on the host")
+        .hint(INTO_THE_STACK)
 }
 
 fn named<'a>(

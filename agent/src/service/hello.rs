@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::convert::facts_to_wire;
 use proto::fault::{Fault, FaultKind};
-use proto::hello::{HostFacts, PROTOCOL, ProtocolRange, negotiate};
+use proto::hello::{Feature, HostFacts, PROTOCOL, ProtocolRange, negotiate};
 use proto::limits;
 use proto::wire::v1 as wire;
 use tonic::{Request, Response, Status};
@@ -59,6 +59,7 @@ pub(super) async fn hello(
         credentials: service.credentials(),
         build: service.upgrades.build().to_owned(),
         instance: service.upgrades.instance().to_owned(),
+        features: Feature::ALL.into(),
     })))
 }
 

@@ -26,8 +26,19 @@ pub struct Stage {
     pub warnings: Vec<String>,
     /// Which Compose.
     pub compose_version: String,
-    /// The project directory it was resolved for.
+    /// The folder that its files are laid out in, and that it was resolved for.
     pub directory: PathBuf,
+}
+
+impl Stage {
+    /// Compose's project directory: where relative paths of the Compose files start.
+    #[must_use]
+    pub fn project_directory(&self) -> PathBuf {
+        match &self.spec.folder {
+            Some(folder) => folder.under(&self.directory),
+            None => self.directory.clone(),
+        }
+    }
 }
 
 impl Store {

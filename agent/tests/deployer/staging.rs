@@ -27,7 +27,7 @@ async fn a_stack_without_its_compose_file_is_refused() {
     stack.spec.compose_files.clear();
     claim_refused(&world, world.stage(&stack).await, FaultKind::InvalidRequest);
     let mut stack = Bundle::web("shop");
-    stack.spec.env_file = Some(".env".parse().unwrap());
+    stack.spec.env_files = vec![".env".parse().unwrap()];
     claim_refused(&world, world.stage(&stack).await, FaultKind::InvalidRequest);
 }
 

@@ -71,7 +71,7 @@ impl Live {
         ComposeProject {
             name: "enginelive".parse().unwrap(),
             files: vec![directory.join("compose.yml")],
-            env_file: Some(directory.join(".env")),
+            env_files: vec![directory.join(".env")],
             directory,
             profiles: Vec::new(),
             environment: vec![

@@ -1,10 +1,15 @@
 //! The same reading as Compose's own; the expected values were checked against its `config`.
 
 use super::*;
+
+fn parse<'s>(text: &str, set: impl Fn(&str) -> Option<&'s str>) -> Result<DotEnv, DotEnvError> {
+    let mut read = DotEnv::default();
+    read.add(text, set).map(|()| read)
+}
 use proptest::prelude::*;
 
 fn read(text: &str) -> DotEnv {
-    DotEnv::parse(text, |name| (name == "SET").then_some("from outside")).unwrap()
+    parse(text, |name| (name == "SET").then_some("from outside")).unwrap()
 }
 
 fn one(line: &str) -> String {
@@ -65,7 +70,7 @@ fn a_value_that_cannot_be_worked_out_matters_only_when_asked_for() {
 
 #[test]
 fn errors_name_the_line_and_never_a_value() {
-    let refuse = |text: &str| DotEnv::parse(text, |_| None).unwrap_err().to_string();
+    let refuse = |text: &str| parse(text, |_| None).unwrap_err().to_string();
     assert_eq!(
         refuse("A=1\n\nB C=2\n"),
         "line 3: a variable name cannot have a space in it"
@@ -91,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn no_text_makes_the_reader_panic(text in "\\PC{0,80}|[A-C=:'\"$\\{\\}\\\\#\n \t0a-c-]{0,80}") {
-        if let Ok(read) = DotEnv::parse(&text, |_| None) {
+        if let Ok(read) = parse(&text, |_| None) {
             for name in ["A", "B", "C"] {
                 prop_assert!(read.get(name).is_err() || read.defines(name) || read.get(name) == Ok(None));
             }
@@ -100,7 +105,7 @@ proptest! {
 
     #[test]
     fn a_single_quoted_value_is_kept_to_the_letter(value in "[^'\\\\]{0,40}") {
-        let read = DotEnv::parse(&format!("K='{value}'\nL=1"), |_| None).unwrap();
+        let read = parse(&format!("K='{value}'\nL=1"), |_| None).unwrap();
         prop_assert_eq!(read.get("K").unwrap().unwrap_or(""), value);
         prop_assert!(read.defines("L"));
     }

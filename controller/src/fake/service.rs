@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use proto::convert::{facts_to_wire, fault_to_status};
 use proto::fault::{Fault, FaultKind};
-use proto::hello::HostFacts;
+use proto::hello::{Feature, HostFacts};
 use proto::id::DeployId;
 use proto::role::Role;
 use proto::wire::v1 as wire;
@@ -68,6 +68,7 @@ impl Agent for FakeAgent {
             credentials: self.0.script.credentials.clone(),
             build: String::new(),
             instance: String::new(),
+            features: Feature::ALL.into(),
         })))
     }
 

@@ -117,6 +117,29 @@ impl<'a, 'd> Section<'a, 'd> {
             .unwrap_or_default()
     }
 
+    /// One text, or a list of them.
+    pub(super) fn one_or_list<T>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Vec<Placed<T>>
+    where
+        T: std::str::FromStr<Err: std::fmt::Display>,
+    {
+        let Some(item) = self.get(key) else {
+            return Vec::new();
+        };
+        if !matches!(item.get_ref(), DeValue::String(_)) {
+            return list(key, item, problems);
+        }
+        let value = parse(key, item, problems);
+        let span = item.span();
+        value
+            .map(|value| Placed { span, value })
+            .into_iter()
+            .collect()
+    }
+
     /// Everything that was not asked for is unknown; whether there was nothing of that kind.
     pub(super) fn finish(self, problems: &mut Problems) -> bool {
         let mut clean = true;

@@ -1,7 +1,7 @@
 //! Turns the text of a `fleet.toml` into a [`Fleet`], or into every problem it has.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use globset::Glob;
 use proto::id::{HostName, StackName};
@@ -106,7 +106,9 @@ fn read_stack(
         .need("path", problems)
         .and_then(|item| text("path", item, problems));
     let compose_files = section.list("compose_files", problems);
-    let env_file = section.parse("env_file", problems);
+    let env_files = section.one_or_list("env_file", problems);
+    let root = section.get("root");
+    let root = root.and_then(|item| read_root(item, problems));
     let profiles = section.get("profiles").map(|item| {
         let profiles = super::document::list::<Profile>("profiles", item, problems);
         values(profiles).into_iter().map(String::from).collect()
@@ -132,7 +134,8 @@ fn read_stack(
         // An unreadable path is a problem already noted; the stack still counts as named.
         path: document.root.join(path.unwrap_or_default()),
         compose_files: values(compose_files),
-        env_file,
+        root: root.unwrap_or_default(),
+        env_files: values(env_files),
         profiles,
         project_name,
         ship: values(ship).into_iter().map(|glob| glob.0).collect(),
@@ -144,6 +147,18 @@ fn read_stack(
         deadlines: deadlines.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
     })
+}
+
+/// A folder that `path` lies in, however far up.
+fn read_root(item: &Item<'_>, problems: &mut Problems) -> Option<PathBuf> {
+    let written = text("root", item, problems)?;
+    if !written.is_empty() && written.split('/').all(|part| part == "..") {
+        return Some(written.into());
+    }
+    problems.add(
+        item.span(),
+        format!("`root` must lead from `path` to a folder above it: \"..\", \"../..\"; {written:?} does not"),
+    )
 }
 
 fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {

@@ -246,6 +246,14 @@ fn errors_show_the_line_and_what_to_do() {
         ),
         ("path that leaves", format!("{stack}ship = [\"../x\"]\n")),
         (
+            "root that leads down",
+            format!("{stack}root = \"shared\"\n"),
+        ),
+        (
+            "env files",
+            format!("{stack}env_file = [\"a\", \"a\", 1]\n"),
+        ),
+        (
             "reserved variable",
             format!("{stack}[stacks.opq.env]\nDOCKER_HOST = \"x\"\n"),
         ),

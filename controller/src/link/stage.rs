@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proto::convert::blob_from_wire;
 use proto::fault::{Fault, FaultKind};
+use proto::hello::Feature;
 use proto::id::BlobId;
 use proto::limits::CHUNK_BYTES;
 use proto::stack::{ShippedFile, StackSpec};
@@ -72,6 +73,7 @@ pub(super) async fn run(
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<Staged, Fault> {
     let spec = supply.spec();
+    check_features(link, &spec)?;
     let (requests, outbox) = mpsc::channel(IN_FLIGHT);
     let mut staging = Staging {
         link,
@@ -91,6 +93,33 @@ pub(super) async fn run(
         .await?;
     begin?;
     staging.converse(answers).await
+}
+
+/// An older agent would leave out what it does not know, without a word.
+fn check_features(link: &Link, spec: &StackSpec) -> Result<(), Fault> {
+    let needed = [
+        (
+            Feature::EnvFiles,
+            "several env files",
+            spec.env_files.len() > 1,
+        ),
+        (
+            Feature::ProjectFolder,
+            "Compose files in a folder of the stack",
+            spec.folder.is_some(),
+        ),
+    ];
+    let known = &link.facts.features;
+    let lacks = |feature: &Feature, used: bool| used && !known.contains(feature);
+    let Some((_, what, _)) = needed
+        .iter()
+        .find(|(feature, _, used)| lacks(feature, *used))
+    else {
+        return Ok(());
+    };
+    let (stack, host) = (&spec.stack, &link.host);
+    let what = format!("stack {stack} has {what}, and the agent on {host} is too old for that");
+    Err(Fault::new(FaultKind::Unsupported, what).hint(format!("controller host upgrade {host}")))
 }
 
 struct Staging<'a> {

@@ -11,6 +11,9 @@ use super::ValueError;
 use crate::dotenv::{DotEnvError, Unresolved};
 use crate::fleet::FILE_NAME;
 
+/// What to do about a file that lies outside of the stack's folder.
+pub(crate) const ROOT: &str = "everything a stack needs lies in its folder: move the file there, or name a folder above as its root in fleet.toml: root = \"..\"";
+
 /// Why a stack's folder cannot be deployed.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
@@ -103,9 +106,7 @@ impl From<StackError> for Fault {
                 "Compose looks for compose.yaml, compose.yml, docker-compose.yml and \
                  docker-compose.yaml; name others with `compose_files`",
             ),
-            StackError::Path { .. } => {
-                fault.hint("everything a stack needs lies in its folder; move the file there")
-            }
+            StackError::Path { .. } => fault.hint(ROOT),
             StackError::Unresolved { .. } => {
                 fault.hint(format!("write the value out, or say it in {FILE_NAME}"))
             }

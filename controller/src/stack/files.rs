@@ -23,13 +23,18 @@ const OVERRIDES: &[&str] = &[
 ];
 
 /// `env_file` of `fleet.toml`, else `.env` if there is one.
-pub(super) fn env_file(stack: &Stack, folder: &Path) -> Option<Named> {
-    if let Some(path) = &stack.env_file {
-        return Some(Named {
-            path: path.clone(),
-            by: in_fleet(stack, "env_file"),
-        });
+pub(super) fn env_files(stack: &Stack, folder: &Path) -> Vec<Named> {
+    let named = |path: &RelPath| Named {
+        path: path.clone(),
+        by: in_fleet(stack, "env_file"),
+    };
+    match stack.env_files.as_slice() {
+        [] => default_env_file(folder).into_iter().collect(),
+        paths => paths.iter().map(named).collect(),
     }
+}
+
+fn default_env_file(folder: &Path) -> Option<Named> {
     // A symlink that leads nowhere is there, and must be an error rather than no `.env`.
     let is_there = folder.join(".env").symlink_metadata();
     let path = is_there

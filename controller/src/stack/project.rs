@@ -35,9 +35,17 @@ impl Scene<'_> {
             let name = self.expand(&written);
             return self.parse(&normalise(&name), &written, &by);
         }
-        let folder = self.folder.file_name().unwrap_or_default();
-        let folder = folder.to_string_lossy();
+        let folder = self.folder_name();
         self.parse(&normalise(&folder), &folder, "the folder's name")
+    }
+
+    /// The name of the first Compose file's folder.
+    fn folder_name(&self) -> String {
+        let first = self.compose_files.first();
+        let below = first.and_then(|named| named.path.parent());
+        let folder = below.map_or_else(|| self.folder.to_owned(), |it| it.under(self.folder));
+        let name = folder.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
     }
 
     fn parse(&self, name: &str, written: &str, by: &str) -> Result<ProjectName, StackError> {

@@ -123,6 +123,46 @@ fn the_env_file_chooses_files_project_and_profiles() {
 }
 
 #[test]
+fn of_several_env_files_the_last_wins() {
+    let files = [
+        (
+            "opq/common.env",
+            "COMPOSE_PROFILES=web\nZONE=eu\nNAME=one\n",
+        ),
+        ("opq/h.env", "NAME=two\nCOMPOSE_PROJECT_NAME=opq-${ZONE}\n"),
+        ("opq/compose.yaml", COMPOSE),
+    ];
+    let layout = Place::new("env_file = [\"common.env\", \"h.env\"]", &files).layout();
+    let paths: Vec<&str> = layout.env_files.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(paths, ["common.env", "h.env"]);
+    assert_eq!(layout.project.as_str(), "opq-eu");
+    assert_eq!(layout.profiles, ["web"]);
+    assert_eq!(layout.dotenv.get("NAME"), Ok(Some("two")));
+}
+
+#[test]
+fn relative_paths_start_in_the_folder_of_the_first_compose_file() {
+    let files = [
+        ("opq/.env", "COMPOSE_FILE=docker/compose.yaml:more.yaml\n"),
+        ("opq/docker/compose.yaml", COMPOSE),
+        ("opq/more.yaml", COMPOSE),
+    ];
+    let layout = Place::new("", &files).layout();
+    assert_eq!(layout.project_folder.unwrap().as_str(), "docker");
+    assert_eq!(layout.project.as_str(), "docker");
+    assert_eq!(layout.env_files[0].path.as_str(), ".env");
+
+    let files = [("opq/.env", ""), ("opq/compose.yaml", COMPOSE)];
+    let place = Place::new("root = \"..\"", &files);
+    let layout = place.layout();
+    assert_eq!(layout.folder, place.dir.path());
+    assert_eq!(paths(&layout), ["opq/compose.yaml"]);
+    assert_eq!(layout.env_files[0].path.as_str(), "opq/.env");
+    assert_eq!(layout.project_folder.unwrap().as_str(), "opq");
+    assert_eq!(layout.project.as_str(), "opq");
+}
+
+#[test]
 fn another_separator_is_honoured() {
     let env = "COMPOSE_PATH_SEPARATOR=;\nCOMPOSE_FILE=a.yaml;b.yaml\n";
     let files = [

@@ -1,7 +1,7 @@
 //! The handshake's messages.
 
 use super::{InvalidMessage, parse, wire};
-use crate::hello::{Component, Credentials, HostFacts, ProtocolRange};
+use crate::hello::{Component, Credentials, Feature, HostFacts, ProtocolRange};
 
 fn component_to_wire(component: Component) -> wire::Component {
     match component {
@@ -43,6 +43,7 @@ pub fn facts_to_wire(facts: HostFacts) -> wire::HelloResponse {
         credentials,
         build,
         instance,
+        features,
     } = facts;
     wire::HelloResponse {
         agent_version,
@@ -61,6 +62,10 @@ pub fn facts_to_wire(facts: HostFacts) -> wire::HelloResponse {
         credentials: credentials.map(credentials_to_wire),
         build,
         instance,
+        features: features
+            .into_iter()
+            .map(|it| it.name().to_owned())
+            .collect(),
     }
 }
 
@@ -124,7 +129,9 @@ pub fn facts_from_wire(hello: wire::HelloResponse) -> Result<HostFacts, InvalidM
         credentials,
         build,
         instance,
+        features,
     } = hello;
+    let known = Feature::ALL.into_iter();
     Ok(HostFacts {
         agent_version,
         protocol: ProtocolRange {
@@ -144,6 +151,9 @@ pub fn facts_from_wire(hello: wire::HelloResponse) -> Result<HostFacts, InvalidM
         credentials: credentials.map(credentials_from_wire),
         build,
         instance,
+        features: known
+            .filter(|it| features.iter().any(|name| name == it.name()))
+            .collect(),
     })
 }
 

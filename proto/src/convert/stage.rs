@@ -16,7 +16,8 @@ impl From<StackSpec> for wire::StageBegin {
             stack,
             project,
             compose_files,
-            env_file,
+            env_files,
+            folder,
             directory,
             profiles,
             values,
@@ -27,11 +28,14 @@ impl From<StackSpec> for wire::StageBegin {
             deadlines,
             hooks,
         } = spec;
+        let mut env_files = env_files.into_iter();
         Self {
             stack: stack.into(),
             project: project.into(),
             compose_files: texts(compose_files),
-            env_file: text(env_file),
+            env_file: text(env_files.next()),
+            more_env_files: texts(env_files.collect()),
+            folder: text(folder),
             directory: text(directory),
             profiles,
             values: values.into_iter().map(Into::into).collect(),
@@ -53,6 +57,8 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             project,
             compose_files,
             env_file,
+            more_env_files,
+            folder,
             directory,
             profiles,
             values,
@@ -63,6 +69,7 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             deadlines,
             hooks,
         } = message;
+        let env_file = Some(env_file).filter(|path| !path.is_empty());
         if values.iter().map(|value| value.text.len()).sum::<usize>() > VALUES_BYTES {
             return Err(InvalidMessage(format!(
                 "more than {VALUES_BYTES} bytes of values"
@@ -86,7 +93,8 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             stack: parse(&stack)?,
             project: parse(&project)?,
             compose_files: parse_all(compose_files)?,
-            env_file: optional(&env_file)?,
+            env_files: parse_all(env_file.into_iter().chain(more_env_files).collect())?,
+            folder: optional(&folder)?,
             directory: optional(&directory)?,
             profiles,
             values: into_all(values)?,

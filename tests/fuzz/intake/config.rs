@@ -14,14 +14,12 @@ use super::{check_error, check_fault, in_scratch, text};
 pub(super) fn dotenv(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let set = |name: &str| (name == "TAG").then_some("1.2 $x ${y}");
-    let read = match DotEnv::parse(text, set) {
-        Ok(read) => read,
-        Err(error) => {
-            check_error(&error);
-            assert!((1..=text.matches('\n').count() + 1).contains(&error.line));
-            return;
-        }
-    };
+    let mut read = DotEnv::default();
+    if let Err(error) = read.add(text, set) {
+        check_error(&error);
+        assert!((1..=text.matches('\n').count() + 1).contains(&error.line));
+        return;
+    }
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_.-".contains(c));
     for name in words.collect::<BTreeSet<_>>() {
         match read.get(name) {

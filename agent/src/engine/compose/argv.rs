@@ -1,6 +1,6 @@
 //! Compose's arguments and environment: nothing is left to a default that a file could change.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::engine::{ComposeProject, EngineError, EngineSettings, Once, Up};
 
@@ -80,9 +80,14 @@ pub(super) fn project(project: &ComposeProject) -> Result<Vec<String>, EngineErr
     }
     args.extend(["--project-directory".to_owned(), text(&project.directory)?]);
     // Without one, Compose would take the `.env` of the project directory, shipped or not.
-    let env_file = project.env_file.as_deref();
-    let env_file = env_file.unwrap_or(Path::new("/dev/null"));
-    args.extend(["--env-file".to_owned(), text(env_file)?]);
+    let none = [PathBuf::from("/dev/null")];
+    let env_files = match project.env_files.as_slice() {
+        [] => none.as_slice(),
+        files => files,
+    };
+    for file in env_files {
+        args.extend(["--env-file".to_owned(), text(file)?]);
+    }
     for profile in &project.profiles {
         // In one word: a profile may begin with a dash.
         args.push(format!("--profile={profile}"));
@@ -165,7 +170,7 @@ mod tests {
             name: "shop".parse().unwrap(),
             directory: "/srv/shop".into(),
             files: vec!["/srv/shop/a.yml".into(), "/srv/shop/b.yml".into()],
-            env_file: None,
+            env_files: Vec::new(),
             profiles: Vec::new(),
             environment: vec![("TAG".to_owned(), "1".to_owned())],
         }
@@ -189,7 +194,7 @@ mod tests {
              --project-directory /srv/shop --env-file /dev/null"
         );
         let with_more = ComposeProject {
-            env_file: Some("/srv/shop/.env".into()),
+            env_files: vec!["/srv/shop/.env".into()],
             profiles: vec!["web".to_owned(), "-odd".to_owned()],
             ..sample()
         };

@@ -102,7 +102,7 @@ impl Host {
             name: "shop".parse().unwrap(),
             directory: self.folder.path().to_owned(),
             files: vec![self.folder.path().join("compose.yaml")],
-            env_file: Some(self.folder.path().join(".env")),
+            env_files: vec![self.folder.path().join(".env")],
             profiles: vec!["web".to_owned()],
             environment: Vec::new(),
         }

@@ -153,12 +153,12 @@ fn wrong(words: String) -> EngineError {
 }
 
 fn values(project: &ComposeProject) -> BTreeMap<String, String> {
-    let file = project
-        .env_file
-        .as_deref()
-        .and_then(|path| std::fs::read_to_string(path).ok());
+    let files = project.env_files.iter();
+    let texts: String = files
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .collect();
     let mut values = BTreeMap::new();
-    for line in file.unwrap_or_default().lines() {
+    for line in texts.lines() {
         if let Some((name, value)) = line.split_once('=') {
             values.insert(name.to_owned(), value.to_owned());
         }

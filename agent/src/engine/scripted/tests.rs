@@ -40,7 +40,7 @@ impl Case {
             name: "shop".parse().unwrap(),
             directory: self.folder.path().to_owned(),
             files: vec![self.folder.path().join("compose.yml")],
-            env_file: None,
+            env_files: Vec::new(),
             profiles: Vec::new(),
             environment: vec![("TAG".to_owned(), tag.to_owned())],
         }

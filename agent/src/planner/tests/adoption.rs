@@ -145,5 +145,6 @@ fn the_files_of_the_container_that_was_started_last_count() {
     let origin = origin(&stage, &[container("db"), later]).unwrap();
     let files: Vec<&str> = origin.compose_files.iter().map(RelPath::as_str).collect();
     assert_eq!(files, ["a.yml", "b.yml"]);
-    assert_eq!(origin.env_file.unwrap().as_str(), "prod.env");
+    let env_files: Vec<&str> = origin.env_files.iter().map(RelPath::as_str).collect();
+    assert_eq!(env_files, ["prod.env"]);
 }
