@@ -9,7 +9,7 @@ use proto::id::{DeployId, OperatorName, StackName, StageId};
 use proto::limits::PLAN_LIFE;
 use proto::plan::{Plan, Scope};
 use proto::registry::RegistryAuth;
-use proto::stack::StackSpec;
+use proto::stack::{StackOffer, StackSpec};
 use proto::status::StackStatus;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::journal::{Journal, Watcher};
 use crate::planner::Planned;
 use crate::redact::Redactor;
-use crate::stage::Session;
+use crate::stage::{Session, check_project};
 use crate::store::{Revision, Store};
 
 mod changes;
@@ -140,22 +140,13 @@ impl Deployer {
     ///
     /// # Errors
     /// When its description contradicts itself, or its project belongs to another stack.
-    pub fn stage(&self, spec: StackSpec) -> Result<Session, Fault> {
+    pub fn stage(&self, offer: StackOffer) -> Result<Session, Fault> {
         self.store.writable()?;
-        if let Some(owner) = self
-            .store
-            .owner_of(&spec.project)?
-            .filter(|owner| *owner != spec.stack)
-        {
-            let what = format!(
-                "project {} already belongs to stack {owner} on this host",
-                spec.project
-            );
-            return Err(Fault::new(FaultKind::Refused, what)
-                .hint("give one of the two another project_name in fleet.toml"));
+        if offer.default_project.is_none() {
+            check_project(&self.store, &offer.spec)?;
         }
-        let directory = self.check_directory(&spec)?;
-        Session::begin(self.store.clone(), self.engine.clone(), spec, directory)
+        let directory = self.check_directory(&offer.spec)?;
+        Session::begin(self.store.clone(), self.engine.clone(), offer, directory)
     }
 
     /// Where the stack's project is to live. It cannot move while it runs: relative binds hold data there.

@@ -1,12 +1,13 @@
 //! The one seam between longshore and what runs containers: Docker and Compose in production, a script in tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use proto::id::{ProjectName, ServiceName};
+use proto::path::RelPath;
 use proto::plan::Disk;
 use proto::registry::RegistryAuth;
 use serde::{Deserialize, Serialize};
@@ -55,17 +56,50 @@ pub struct EngineFacts {
     pub architecture: String,
 }
 
+/// Empty files that stand for those that could be brought: whether Compose opens one tells whether it is needed.
+#[derive(Debug, Clone, Copy)]
+pub struct Placeholders<'a> {
+    /// The folder that they lie in.
+    pub root: &'a Path,
+    /// Where, below it.
+    pub paths: &'a BTreeSet<RelPath>,
+    /// A folder that holds nothing but the project: a path within was written as a relative one.
+    pub private: &'a Path,
+}
+
+impl<'a> Placeholders<'a> {
+    /// None at all, in a project that has a folder for itself.
+    #[must_use]
+    pub fn none(private: &'a Path) -> Self {
+        static NONE: BTreeSet<RelPath> = BTreeSet::new();
+        Self {
+            root: private,
+            paths: &NONE,
+            private,
+        }
+    }
+}
+
 /// What a project's files name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// Files, as written: env files, configs, secrets and bind sources that are relative. Paths with variables in them
     /// are left out.
     pub paths: Vec<String>,
+    /// Placeholders that Compose opened. Without what they stand for, everything else here may be incomplete.
+    #[serde(default)]
+    pub opened: BTreeSet<RelPath>,
+    /// What the project is called, where that was asked for.
+    #[serde(default)]
+    pub project: Option<ProjectName>,
     /// Services, those of inactive profiles too.
     pub services: BTreeSet<ServiceName>,
     /// Files of the host that Compose reads, or that are mounted as configs and secrets, by their absolute paths.
     #[serde(default)]
     pub host_files: BTreeSet<PathBuf>,
+    /// Whether there may be more of those: Compose shows env files only where it reads the files without values.
+    #[serde(default)]
+    pub more_host_files: bool,
 }
 
 /// What Compose made of a project's files.
@@ -143,8 +177,12 @@ pub trait Engine: Send + Sync + 'static {
     /// Compose's version, probed once per start and remembered when it is usable (v2.26 or newer).
     async fn compose_version(&self) -> Result<String, EngineError>;
 
-    /// What the project's files name, uninterpolated, whatever profiles are active.
-    async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError>;
+    /// What the project's files name, whatever profiles are active.
+    async fn named(
+        &self,
+        project: &ComposeProject,
+        placeholders: Placeholders<'_>,
+    ) -> Result<Named, EngineError>;
 
     /// `config --format json` for the project.
     async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError>;

@@ -115,11 +115,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, Fault> {
     let services = plan_services(inputs, &changed, &images);
     scope::check_joined(inputs, &services.plans)?;
     let orphans = orphans::orphans(inputs, &services.plans);
-    let notes = if inputs.part.is_none() {
-        orphans::inactive(inputs, &orphans)
-    } else {
-        Vec::new()
-    };
+    let mut notes = inputs.stage.notes.clone();
+    if inputs.part.is_none() {
+        notes.extend(orphans::inactive(inputs, &orphans));
+    }
     let plan = Plan {
         id: inputs.id,
         stack: inputs.stage.spec.stack.clone(),

@@ -1,29 +1,29 @@
 //! Brings a stack onto the host: takes what is new, lays it out in private, lets Compose resolve it, keeps the result.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::{BlobId, ServiceName};
+use proto::id::{BlobId, ProjectName, ServiceName};
 use proto::limits::{BUNDLE_BYTES, BUNDLE_FILES};
 use proto::path::RelPath;
-use proto::stack::{ShippedFile, StackSpec};
-
-use sha2::{Digest as _, Sha256};
+use proto::stack::{ShippedFile, StackOffer, StackSpec};
 
 use crate::audit::Caller;
-use crate::engine::{ComposeProject, Engine, Named};
-use crate::files::FileError;
+use crate::engine::{ComposeProject, Engine, Named, Placeholders, Resolution};
 use crate::redact::Redactor;
 use crate::resolved::{self, ResolvedStack, Values};
-use crate::store::tempdir::TempDir;
-use crate::store::{BlobWriter, Stage, Store};
-use crate::witness::disk::{self, Call};
+use crate::store::{BlobWriter, Inputs, Stage, Store};
+
+mod host_files;
+mod laid_out;
+mod search;
+mod undefined;
+
+use host_files::contents_of;
+pub(crate) use laid_out::lay_out;
+use laid_out::make_placeholders;
 
 /// One stack on its way in. Dropped at any point, it leaves reusable blobs and nothing else.
 pub struct Session {
@@ -38,6 +38,25 @@ pub struct Session {
     declared: BTreeSet<ServiceName>,
     /// Files of the host that the stack reads.
     host_files: BTreeSet<PathBuf>,
+    /// Whether there may be more of those.
+    more_host_files: bool,
+    /// Files that can be asked for, should Compose open them.
+    available: BTreeSet<RelPath>,
+    /// Those that Compose opened.
+    opened: BTreeSet<RelPath>,
+    /// What was asked for.
+    asked: BTreeSet<String>,
+    /// What the project is called if its files do not name it; `None` where its name is settled.
+    default_project: Option<ProjectName>,
+}
+
+/// What to ask the controller for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Paths of the stack.
+    pub paths: Vec<String>,
+    /// Whether Compose has to read the stack again when they are there.
+    pub again: bool,
 }
 
 impl Session {
@@ -48,9 +67,14 @@ impl Session {
     pub fn begin(
         store: Arc<Store>,
         engine: Arc<dyn Engine>,
-        spec: StackSpec,
+        offer: StackOffer,
         directory: PathBuf,
     ) -> Result<Self, Fault> {
+        let StackOffer {
+            spec,
+            available,
+            default_project,
+        } = offer;
         let mut session = Self {
             store,
             engine,
@@ -61,6 +85,11 @@ impl Session {
             caller: None,
             declared: BTreeSet::new(),
             host_files: BTreeSet::new(),
+            more_host_files: false,
+            available: available.into_iter().collect(),
+            opened: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            default_project,
         };
         let files = std::mem::take(&mut session.spec.files);
         session.add(files)?;
@@ -149,35 +178,66 @@ impl Session {
         Ok(())
     }
 
-    /// The relative paths that the Compose files name. Starts Compose only when the files are new here.
+    /// The paths that the Compose files name, and files that Compose opens. Starts Compose only when the files are new
+    /// here.
     ///
     /// # Errors
-    /// When Compose does not understand the files, or a path leaves the stack.
-    pub async fn wanted(&mut self) -> Result<Vec<String>, Fault> {
+    /// When Compose does not understand the files, a path leaves the stack, or the project is another stack's.
+    pub async fn wanted(&mut self) -> Result<Wanted, Fault> {
         let named = self.named().await?;
         self.declared = named.services;
         self.host_files = named.host_files;
-        Ok(named.paths)
+        self.more_host_files = named.more_host_files;
+        if self.default_project.is_some()
+            && let Some(project) = named.project
+        {
+            self.spec.project = project;
+            check_project(&self.store, &self.spec)?;
+        }
+        self.opened.extend(named.opened.iter().cloned());
+        let opened = named.opened.into_iter().map(String::from);
+        let opened: Vec<String> = opened.filter(|path| !self.asked.contains(path)).collect();
+        let again = !opened.is_empty();
+        let named = named.paths.into_iter();
+        let mut paths: Vec<String> = named.filter(|path| !self.asked.contains(path)).collect();
+        paths.extend(opened);
+        paths.sort();
+        paths.dedup();
+        self.asked.extend(paths.iter().cloned());
+        Ok(Wanted { paths, again })
     }
 
     async fn named(&self) -> Result<Named, Fault> {
         let version = self.engine.compose_version().await?;
         // All files, not the Compose files alone: others may be `include`d or extended from.
         let key = self.store.key().mark(
-            "paths 4",
+            "paths 5",
             &(
                 &version,
                 &self.spec.compose_files,
+                &self.spec.folder,
                 &self.spec.files,
                 &self.spec.values,
+                &self.available,
+                &self.default_project,
             ),
         );
         if let Some(named) = self.store.named(&key)? {
             return Ok(named);
         }
-        let staging = lay_out(&self.store, &self.spec)?;
-        let named = self.engine.named(&self.project(staging.path())).await;
-        let mut named = named.map_err(|error| in_the_stack(error.into(), staging.path()))?;
+        let name = self.default_project.as_ref().unwrap_or(&self.spec.project);
+        let laid_out = lay_out(&self.store, &self.spec, name)?;
+        let placeholders = Placeholders {
+            root: laid_out.root(),
+            paths: &make_placeholders(&laid_out, &self.available)?,
+            private: laid_out.private(),
+        };
+        let project = ComposeProject {
+            unnamed: self.default_project.is_some(),
+            ..self.project(laid_out.root())
+        };
+        let named = self.engine.named(&project, placeholders).await;
+        let mut named = named.map_err(|error| laid_out.told(error.into()))?;
         for path in &mut named.paths {
             let found = RelPath::resolve(self.spec.folder.as_ref(), path);
             *path = match found.map_err(|error| outside(&error.to_string()))? {
@@ -197,20 +257,28 @@ impl Session {
     pub async fn finish(self) -> Result<Stage, Fault> {
         let compose_version = self.engine.compose_version().await?;
         let host = contents_of(&self.host_files).await;
-        let id = self
-            .store
-            .stage_id(&self.spec, &compose_version, &self.directory, &host);
+        // What is not known to be read counts by what comes of it.
+        let mut early = None;
+        if self.more_host_files {
+            early = Some(self.resolve().await?);
+        }
+        let outcome = early.as_ref().map(|resolution| &resolution.config);
+        let inputs = Inputs {
+            compose: &compose_version,
+            directory: &self.directory,
+            host: &host,
+            outcome,
+        };
+        let id = self.store.stage_id(&self.spec, &inputs);
         // A stage names contents, and is kept.
         self.store.blobs().settle()?;
         if let Some(stage) = self.store.claim_stage(&id)? {
             return Ok(stage);
         }
-        let staging = lay_out(&self.store, &self.spec)?;
-        let resolution = self.engine.resolve(&self.project(staging.path())).await;
-        let mut resolution =
-            resolution.map_err(|error| in_the_stack(error.into(), staging.path()))?;
-        self.check_undefined(&resolution.undefined)?;
-        resolved::rewrite_prefix(&mut resolution.config, staging.path(), &self.directory);
+        let resolution = match early {
+            Some(resolution) => resolution,
+            None => self.resolve().await?,
+        };
         resolved::check_sources(&resolution.config, self.store.root(), &self.directory)?;
         let redactor = Redactor::new(&self.spec.values);
         let key = self.store.key();
@@ -223,12 +291,15 @@ impl Session {
         let active = |name: &ServiceName| resolved.service(name).is_some();
         let inactive = self.declared.iter().filter(|name| !active(name));
         resolved.inactive = inactive.cloned().collect();
+        let active = |name: &ServiceName| resolved.service(name).is_some();
+        let notes = self.check_undefined(&resolution, active).await?;
         check_named_services(&self.spec, &resolved)?;
         let stage = Stage {
             id,
             spec: self.spec,
             resolved,
             warnings: resolution.warnings,
+            notes,
             compose_version,
             directory: self.directory,
         };
@@ -241,36 +312,13 @@ impl Session {
         Ok(stage)
     }
 
-    fn check_undefined(&self, undefined: &[String]) -> Result<(), Fault> {
-        let allowed = |name: &&String| {
-            !self
-                .spec
-                .allow_undefined
-                .iter()
-                .any(|a| a.as_str() == *name)
-        };
-        let names: Vec<&str> = undefined
-            .iter()
-            .filter(allowed)
-            .map(String::as_str)
-            .collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let plural = if names.len() == 1 {
-            "variable is"
-        } else {
-            "variables are"
-        };
-        let stack = &self.spec.stack;
-        Err(Fault::new(
-            FaultKind::InvalidStack,
-            format!("{plural} not defined: {}", names.join(", ")),
-        )
-        .hint(format!(
-            "set it in the stack's .env or in [stacks.{stack}.env] of fleet.toml"
-        ))
-        .hint("or list it in the stack's allow_undefined, if a blank is meant"))
+    /// What Compose makes of the stack, as if it lay where it will be.
+    async fn resolve(&self) -> Result<Resolution, Fault> {
+        let laid_out = lay_out(&self.store, &self.spec, &self.spec.project)?;
+        let resolution = self.engine.resolve(&self.project(laid_out.root())).await;
+        let mut resolution = resolution.map_err(|error| laid_out.told(error.into()))?;
+        resolved::rewrite_prefix(&mut resolution.config, laid_out.root(), &self.directory);
+        Ok(resolution)
     }
 
     fn project(&self, directory: &Path) -> ComposeProject {
@@ -278,93 +326,12 @@ impl Session {
     }
 }
 
-/// What Compose says of a staging folder, in terms of the stack: nobody knows that folder.
-fn in_the_stack(mut fault: Fault, staging: &Path) -> Fault {
-    let folder = staging.display().to_string();
-    let mut missing = false;
-    for line in fault.output.iter_mut().chain(&mut fault.causes) {
-        let of_the_stack = line.contains(&folder);
-        *line = line
-            .replace(&format!("{folder}/"), "")
-            .replace(&folder, ".");
-        missing |= of_the_stack && line.contains("no such file");
-    }
-    if missing {
-        fault = fault.hint(
-            "if the file is in the stack's folder, name it in fleet.toml, with what it includes: ship = [\"PATH\"]",
-        );
-    }
-    fault
-}
-
-/// The most of a file of the host that is read: those that Compose reads are small.
-const HOST_FILE: u64 = 16 * 1024 * 1024;
-
-/// A network file system that does not answer is not waited for.
-const HOST_FILES_DEADLINE: Duration = Duration::from_secs(5);
-
-/// What files of the host hold; `None` for one that is not there, or no file that can be read.
-async fn contents_of(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Option<BlobId>> {
-    let unread = || files.iter().map(|path| (path.clone(), None)).collect();
-    if files.is_empty() {
-        return unread();
-    }
-    let paths = files.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let all = paths.into_iter();
-        all.map(|path| {
-            let content = content_of(&path);
-            (path, content)
-        })
-        .collect()
-    });
-    match tokio::time::timeout(HOST_FILES_DEADLINE, read).await {
-        Ok(Ok(contents)) => contents,
-        _ => unread(),
-    }
-}
-
-fn content_of(path: &Path) -> Option<BlobId> {
-    // A device or a pipe must not even be opened.
-    let there = std::fs::metadata(path).ok()?;
-    (there.is_file() && there.len() <= HOST_FILE).then_some(())?;
-    let mut content = Vec::new();
-    let file = std::fs::File::open(path).ok()?;
-    file.take(HOST_FILE).read_to_end(&mut content).ok()?;
-    Some(BlobId::from_bytes(Sha256::digest(&content).into()))
-}
-
-/// Writes a stack into a fresh private folder.
-pub(crate) fn lay_out(store: &Store, spec: &StackSpec) -> Result<TempDir, Fault> {
-    let staging = store.staging_folder()?;
-    for file in &spec.files {
-        let path = file.path.under(staging.path());
-        if let Some(parent) = path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
-                .map_err(|error| FileError::new("create folder", parent, error))?;
-        }
-        let open = || {
-            disk::ask(Call::Make, &path)?;
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-        };
-        let mut target = open().map_err(|error| FileError::new("create", &path, error))?;
-        store.blobs().copy_to(&file.blob, &mut target, &path)?;
-    }
-    Ok(staging)
-}
-
 /// How Compose reads a stack that is laid out in `directory`.
 #[must_use]
 pub fn compose_project(spec: &StackSpec, directory: &Path) -> ComposeProject {
     ComposeProject {
         name: spec.project.clone(),
+        unnamed: false,
         directory: match &spec.folder {
             Some(folder) => folder.under(directory),
             None => directory.to_owned(),
@@ -386,6 +353,23 @@ pub fn compose_project(spec: &StackSpec, directory: &Path) -> ComposeProject {
             .map(|value| (value.name.to_string(), value.text.clone()))
             .collect(),
     }
+}
+
+/// Refuses a project that another stack of this host has.
+///
+/// # Errors
+/// When it does, or the records cannot be read.
+pub(crate) fn check_project(store: &Store, spec: &StackSpec) -> Result<(), Fault> {
+    let owner = store.owner_of(&spec.project)?;
+    let Some(owner) = owner.filter(|owner| *owner != spec.stack) else {
+        return Ok(());
+    };
+    let what = format!(
+        "project {} already belongs to stack {owner} on this host",
+        spec.project
+    );
+    Err(Fault::new(FaultKind::Refused, what)
+        .hint("give one of the two another project_name in fleet.toml"))
 }
 
 fn request(what: String) -> Fault {

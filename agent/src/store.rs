@@ -23,7 +23,7 @@ pub use blobs::{BlobWriter, Blobs};
 pub use format::Newer;
 pub use reserve::Reserve;
 pub use revisions::{Applied, AsFound, ImagePin, Revision, Took};
-pub use stages::Stage;
+pub use stages::{Inputs, Stage};
 
 /// Handle on the state directory; holds its lock while it lives.
 pub struct Store {

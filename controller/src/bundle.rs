@@ -7,15 +7,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use proto::fault::{Fault, FaultKind};
-use proto::id::BlobId;
+use proto::id::{BlobId, ProjectName};
 use proto::path::{InvalidPath, RelPath};
-use proto::stack::{ShippedFile, StackSpec};
+use proto::stack::{ShippedFile, StackOffer, StackSpec};
 
 use crate::dotenv::DotEnv;
 use crate::fleet::{FILE_NAME, Fleet};
 use crate::stack::{Layout, Outside, ROOT, StackError, open_regular};
 use crate::target::Selection;
 
+mod available;
 mod digest;
 mod gather;
 mod limits;
@@ -39,6 +40,7 @@ pub struct Bundle {
     pub set_in_shell: BTreeSet<String>,
     folder: PathBuf,
     dotenv: DotEnv,
+    default_project: Option<ProjectName>,
 }
 
 /// Where a content is read from.
@@ -246,10 +248,24 @@ impl Bundle {
             set_in_shell: shell.names(),
             folder: layout.folder,
             dotenv: layout.dotenv,
+            default_project: layout.default_project,
         };
         bundle.take(gatherer)?;
         bundle.warn_of_shell(shell);
         Ok(bundle)
+    }
+
+    /// The stack as it is described to an agent, with the names of what else there is in its folder.
+    #[must_use]
+    pub fn offer(&self) -> StackOffer {
+        let mut available = available::files(&self.folder, &self.spec.exclude);
+        let shipped = |path: &RelPath| self.spec.files.binary_search_by(|it| it.path.cmp(path));
+        available.retain(|path| shipped(path).is_err());
+        StackOffer {
+            spec: self.spec.clone(),
+            available,
+            default_project: self.default_project.clone(),
+        }
     }
 
     /// Adds those of `paths` that exist, folders with everything in them, and returns what was not in

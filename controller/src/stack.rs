@@ -33,8 +33,10 @@ const TEXT_BYTES: u64 = 8 * 1024 * 1024;
 pub struct Layout {
     /// The folder that all its files come from, absolute: its `path`, or the `root` above it.
     pub folder: PathBuf,
-    /// Its Compose project.
+    /// Its Compose project; a guess where Compose has to be asked.
     pub project: ProjectName,
+    /// What the project is called if its Compose files do not name it; `None` where something else does.
+    pub default_project: Option<ProjectName>,
     /// Compose files in merge order, each with who named it.
     pub compose_files: Vec<Named>,
     /// The stack's own `.env`, if there is one, or what it has instead.
@@ -118,11 +120,13 @@ impl Layout {
             dotenv: &dotenv,
             env_file: settings.file,
         };
-        let project = scene.project_name(settings.get("COMPOSE_PROJECT_NAME")?)?;
+        let (project, default_project) =
+            scene.project_name(settings.get("COMPOSE_PROJECT_NAME")?)?;
         let compose_files = root.below(compose_files)?;
         let project_folder = compose_files.first().and_then(|first| first.path.parent());
         Ok(Self {
             project,
+            default_project,
             project_folder,
             compose_files,
             env_files: root.below(env_files)?,

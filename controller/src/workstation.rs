@@ -12,7 +12,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::id::{BlobId, HostName};
 use proto::plan::Plan;
 use proto::registry::RegistryAuth;
-use proto::stack::{ShippedFile, StackSpec};
+use proto::stack::{ShippedFile, StackOffer};
 
 use crate::agents::{self, Agent, Arch};
 use crate::bundle::Bundle;
@@ -310,8 +310,8 @@ fn unknown(host: &HostName) -> Fault {
 }
 
 impl Supply for Bundle {
-    fn spec(&self) -> StackSpec {
-        self.spec.clone()
+    fn offer(&self) -> StackOffer {
+        Self::offer(self)
     }
 
     fn add_wanted(&mut self, paths: Vec<String>) -> Result<Vec<ShippedFile>, Fault> {

@@ -14,6 +14,10 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 pub const BUNDLE_BYTES: u64 = 64 * 1024 * 1024;
 /// Files of one stack.
 pub const BUNDLE_FILES: usize = 10_000;
+/// Names of files that a stack may be asked for besides those that it ships.
+pub const AVAILABLE_FILES: usize = 4096;
+/// How often an agent may ask for more files of one stack: each time Compose opens what the last ones include.
+pub const STAGE_ROUNDS: usize = 16;
 /// Bytes of one interpolation value: what Linux takes in one environment string (`MAX_ARG_STRLEN`).
 pub const VALUE_BYTES: usize = 128 * 1024;
 /// Bytes of all interpolation values of one stack; they travel in one message.

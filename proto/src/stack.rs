@@ -206,6 +206,28 @@ pub struct StackSpec {
     pub hooks: Vec<Hook>,
 }
 
+/// A stack as it is brought to a host: its description, and what the agent needs to complete it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackOffer {
+    /// As far as it is known before Compose has read anything.
+    pub spec: StackSpec,
+    /// Files of the stack's folder that are not shipped unless Compose opens them, sorted.
+    pub available: Vec<RelPath>,
+    /// What Compose calls the project if its files do not name it; `None` where something else names it. Only an agent
+    /// can ask Compose, so that `spec.project` is a guess then, for agents that do not ask.
+    pub default_project: Option<ProjectName>,
+}
+
+impl From<StackSpec> for StackOffer {
+    fn from(spec: StackSpec) -> Self {
+        Self {
+            spec,
+            available: Vec::new(),
+            default_project: None,
+        }
+    }
+}
+
 /// Earlier versions kept one env file or none, and still have to read what is kept today.
 mod one_or_many {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};

@@ -20,7 +20,7 @@ use intake::INTAKES;
 use prost::Message as _;
 use proto::audit::Chain;
 use proto::plan::Plan;
-use proto::stack::StackSpec;
+use proto::stack::StackOffer;
 use proto::wire::v1 as wire;
 
 /// All seeds together: enough to begin from, too little to weigh on a clone.
@@ -119,7 +119,7 @@ fn seeds_reach_what_they_are_for() {
     let plan = wire::Plan::decode(&bytes("wire/plan")[1..]).unwrap();
     Plan::try_from(plan).unwrap();
     let begin = wire::StageBegin::decode(&bytes("wire/begin")[1..]).unwrap();
-    StackSpec::try_from(begin).unwrap();
+    StackOffer::try_from(begin).unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("events.jsonl"), bytes("journal/whole")).unwrap();
     assert_eq!(read_events(folder.path()).unwrap().len(), 7);

@@ -15,7 +15,7 @@ use proto::path::RelPath;
 use proto::stack::{ShippedFile, StackSpec};
 use serde_json::Value;
 
-use crate::engine::{ComposeProject, Container, Engine, EngineError};
+use crate::engine::{ComposeProject, Container, Engine, EngineError, Placeholders};
 use crate::files;
 use crate::planner::{self, Adopted};
 use crate::projectdir::{ProjectDir, Taken};
@@ -231,7 +231,10 @@ async fn named(
     project: &ComposeProject,
     known: &[ShippedFile],
 ) -> Result<Vec<ShippedFile>, Fault> {
-    let paths = engine.named(project).await?.paths;
+    let paths = engine
+        .named(project, Placeholders::none(&stage.directory))
+        .await?
+        .paths;
     let within = |path: &String| RelPath::resolve(stage.spec.folder.as_ref(), path);
     let paths = paths.iter().filter_map(|path| within(path).ok().flatten());
     let paths: BTreeSet<RelPath> = paths.collect();
@@ -295,10 +298,10 @@ async fn wanted_hashes(
     stage: &Stage,
     containers: &[&Container],
 ) -> Result<BTreeMap<ServiceName, String>, Fault> {
-    let staging = lay_out(store, &stage.spec)?;
-    let project = compose_project(&stage.spec, staging.path());
+    let laid_out = lay_out(store, &stage.spec, &stage.spec.project)?;
+    let project = compose_project(&stage.spec, laid_out.root());
     let mut config = engine.resolve(&project).await?.config;
-    resolved::rewrite_prefix(&mut config, staging.path(), &stage.directory);
+    resolved::rewrite_prefix(&mut config, laid_out.root(), &stage.directory);
     let project = compose_project(&stage.spec, &stage.directory);
     hashes(store, engine, &project, &config, containers).await
 }

@@ -9,14 +9,17 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use self::opens::Opens;
 use super::{
-    Attach, ComposeProject, EngineError, EngineSettings, Named, Once, Resolution, Run, Up,
+    Attach, ComposeProject, EngineError, EngineSettings, Named, Once, Placeholders, Resolution,
+    Run, Up,
 };
 use crate::process::{self, Captured, Finished, How, Limits, ProcessError, Program};
 
 mod argv;
 #[cfg(feature = "test-util")]
 pub mod intake;
+mod opens;
 pub(super) mod paths;
 #[cfg(test)]
 mod tests;
@@ -65,33 +68,53 @@ impl Compose {
 
     /// What the files name. With the values Compose reads whatever it would deploy, and shows no env files; without
     /// them it shows those, and stumbles over some files (`${A:-./b}:/c:ro` has too many colons). So both are asked,
-    /// and one answer is enough.
-    pub(super) async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError> {
+    /// and one answer is enough. Neither shows includes, nor what is not there: which placeholders it opens does.
+    pub(super) async fn named(
+        &self,
+        project: &ComposeProject,
+        placeholders: Placeholders<'_>,
+    ) -> Result<Named, EngineError> {
         // A profile that is off now may be on in the next deploy; its files belong to the stack all the same.
         let everything = ComposeProject {
             profiles: vec!["*".to_owned()],
             ..project.clone()
         };
+        let opens = Opens::watch(placeholders)
+            .map_err(|error| local("cannot watch which files Compose opens", error))?;
         let (meant, written) = tokio::join!(
             self.config(&everything, argv::AS_MEANT),
             self.config(&everything, argv::AS_WRITTEN)
         );
-        let mut named = Named::default();
+        let opened = opens
+            .seen()
+            .map_err(|error| local("cannot tell which files Compose opened", error))?;
+        let mut named = Named {
+            more_host_files: !written
+                .as_ref()
+                .is_ok_and(|(config, _)| paths::shows_env_files(config)),
+            ..Named::default()
+        };
         let mut read = |config: &Value| {
             named.paths.extend(paths::named(config));
             named.services.extend(paths::services(config));
             named.host_files.extend(paths::host_files(config));
+            named.project = named.project.take().or_else(|| paths::project(config));
         };
         match (meant, written) {
+            // An empty file is no good include; with the real one it may go well.
+            (Err(error), Err(_)) if opened.is_empty() => return Err(error),
             // What is wrong with the values is told when the stack is resolved, for the profiles that are active.
-            (Err(error), Err(_)) => return Err(error),
             (meant, written) => {
                 let both = [meant, written].into_iter().flatten();
-                both.for_each(|(config, _)| read(&config));
+                for (mut config, _) in both {
+                    paths::make_relative(&mut config, placeholders.private, &project.directory);
+                    read(&config);
+                }
             }
         }
         named.paths.sort();
         named.paths.dedup();
+        named.opened = opened;
         Ok(named)
     }
 

@@ -18,7 +18,7 @@ use super::listening;
 use super::{
     Attach, Belongings, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd,
     ExistingVolume, HostContainer, Layer, LayerProgress, Listener, LocalImage, LogRange, Named,
-    Nudge, Once, Pull, RawLine, RemoteImage, Resolution, Run, Up,
+    Nudge, Once, Placeholders, Pull, RawLine, RemoteImage, Resolution, Run, Up,
 };
 use crate::witness;
 
@@ -71,8 +71,12 @@ impl Engine for RealEngine {
         self.compose.version().await
     }
 
-    async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError> {
-        self.compose.named(project).await
+    async fn named(
+        &self,
+        project: &ComposeProject,
+        placeholders: Placeholders<'_>,
+    ) -> Result<Named, EngineError> {
+        self.compose.named(project, placeholders).await
     }
 
     async fn resolve(&self, project: &ComposeProject) -> Result<Resolution, EngineError> {

@@ -14,6 +14,8 @@ use crate::process::Printed;
 pub struct ComposeProject {
     /// `-p`.
     pub name: ProjectName,
+    /// Leave `-p` out: the files name the project, or else the project directory does.
+    pub unnamed: bool,
     /// `--project-directory`; relative paths of the files start here.
     pub directory: PathBuf,
     /// `-f`, absolute, in merge order.

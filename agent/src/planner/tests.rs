@@ -52,6 +52,7 @@ fn stage(services: Vec<ResolvedService>) -> Stage {
             inactive: BTreeSet::new(),
         },
         warnings: Vec::new(),
+        notes: Vec::new(),
         compose_version: "2.26.1".to_owned(),
         directory: PathBuf::from("/p"),
     }

@@ -1,11 +1,12 @@
-//! The Stage call: the controller begins, the agent asks for what it lacks, twice, and answers with the staged stack.
+//! The Stage call: the controller begins, the agent asks for what it lacks, round by round, and answers with the staged stack.
 
 use std::sync::Arc;
 
 use proto::convert::{InvalidMessage, blob_from_wire};
 use proto::fault::Fault;
+use proto::limits::STAGE_ROUNDS;
 use proto::registry::registry_of;
-use proto::stack::{ShippedFile, StackSpec};
+use proto::stack::{ShippedFile, StackOffer};
 use proto::wire::v1 as wire;
 use tonic::Streaming;
 use wire::stage_request::Body as Asked;
@@ -39,21 +40,16 @@ impl Call {
         let Asked::Begin(begin) = self.next().await? else {
             return Err(InvalidMessage::missing("the beginning of a stack").into());
         };
-        let mut session = deployer.stage(StackSpec::try_from(begin)?)?;
+        let mut session = deployer.stage(StackOffer::try_from(begin)?)?;
         session.recorded_as(caller);
         self.fill(&mut session, Vec::new()).await?;
-        let paths = session.wanted().await?;
-        self.dialogue
-            .send(Answer::Wants(wire::Wants { paths }))
-            .await?;
-        let Asked::Files(wire::StageFiles { files }) = self.next().await? else {
-            return Err(InvalidMessage::missing("the answer to what is wanted").into());
-        };
-        let files = files
-            .into_iter()
-            .map(ShippedFile::try_from)
-            .collect::<Result<_, _>>()?;
-        self.fill(&mut session, files).await?;
+        for _ in 0..STAGE_ROUNDS {
+            let wanted = session.wanted().await?;
+            self.ask(&mut session, wanted.paths).await?;
+            if !wanted.again {
+                break;
+            }
+        }
         let stage = session.finish().await?;
         let images: Vec<String> = stage
             .resolved
@@ -79,6 +75,21 @@ impl Call {
                 images,
             }))
             .await
+    }
+
+    /// Asks for files of the stack and takes those that the controller has.
+    async fn ask(&mut self, session: &mut Session, paths: Vec<String>) -> Result<(), Fault> {
+        self.dialogue
+            .send(Answer::Wants(wire::Wants { paths }))
+            .await?;
+        let Asked::Files(wire::StageFiles { files }) = self.next().await? else {
+            return Err(InvalidMessage::missing("the answer to what is wanted").into());
+        };
+        let files = files
+            .into_iter()
+            .map(ShippedFile::try_from)
+            .collect::<Result<_, _>>()?;
+        self.fill(session, files).await
     }
 
     /// Asks for the contents that are not here and takes them.

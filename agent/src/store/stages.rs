@@ -1,10 +1,11 @@
 //! Staged stacks: what a controller brought, with what Compose made of it, kept by keyed digest.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proto::id::{BlobId, StageId};
 use proto::stack::StackSpec;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
@@ -24,10 +25,26 @@ pub struct Stage {
     pub resolved: ResolvedStack,
     /// Compose's warnings.
     pub warnings: Vec<String>,
+    /// What else there is to know.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Which Compose.
     pub compose_version: String,
     /// The folder that its files are laid out in, and that it was resolved for.
     pub directory: PathBuf,
+}
+
+/// What a resolution depends on besides the stack itself.
+#[derive(Debug, Serialize)]
+pub struct Inputs<'a> {
+    /// Which Compose.
+    pub compose: &'a str,
+    /// Where the stack's files will be.
+    pub directory: &'a Path,
+    /// What files of the host hold that it reads; `None` for one that cannot be read.
+    pub host: &'a BTreeMap<PathBuf, Option<BlobId>>,
+    /// The resolution itself, where it may depend on files that nobody can name.
+    pub outcome: Option<&'a serde_json::Value>,
 }
 
 impl Stage {
@@ -44,16 +61,9 @@ impl Stage {
 impl Store {
     /// The id of a stack's content; changes with anything that could change the resolution.
     #[must_use]
-    pub fn stage_id(
-        &self,
-        spec: &StackSpec,
-        compose: &str,
-        directory: &std::path::Path,
-        host: &BTreeMap<PathBuf, Option<BlobId>>,
-    ) -> StageId {
+    pub fn stage_id(&self, spec: &StackSpec, inputs: &Inputs<'_>) -> StageId {
         // The number goes up with what is read from a resolution, so that an older reading is not taken for it.
-        let key = self.key();
-        StageId::from_bytes(key.id("stage 6", &(spec, compose, directory, host)))
+        StageId::from_bytes(self.key().id("stage 7", &(spec, inputs)))
     }
 
     pub(super) fn stage_path(&self, id: &StageId) -> PathBuf {
@@ -65,7 +75,7 @@ impl Store {
     /// # Errors
     /// When its file cannot be read.
     pub fn stage(&self, id: &StageId) -> Result<Option<Stage>, FileError> {
-        remembered(record::read(&self.stage_path(id)))
+        remembered(&self.stage_path(id))
     }
 
     /// Keeps a stage.
@@ -81,9 +91,7 @@ impl Store {
     /// # Errors
     /// When its file cannot be read.
     pub fn named(&self, key: &str) -> Result<Option<Named>, FileError> {
-        remembered(record::read(
-            &self.root.join("stages").join(format!("{key}.paths")),
-        ))
+        remembered(&self.root.join("stages").join(format!("{key}.paths")))
     }
 
     /// Remembers [`Self::named`].
@@ -99,10 +107,15 @@ impl Store {
 }
 
 /// What was only remembered is made anew when it is damaged.
-fn remembered<T>(read: Result<Option<T>, FileError>) -> Result<Option<T>, FileError> {
-    match read {
+fn remembered<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
+    match record::read(path) {
         Err(error) if error.is_damaged() => {
             tracing::error!(%error, "making it anew");
+            // A folder in its place could not be written over.
+            if path.is_dir() {
+                let gone = std::fs::remove_dir_all(path);
+                gone.map_err(|error| FileError::new("remove", path, error))?;
+            }
             Ok(None)
         }
         read => read,

@@ -35,7 +35,7 @@ async fn a_stack_without_its_compose_file_is_refused() {
 async fn content_that_was_not_asked_for_is_refused() {
     let world = World::new();
     let stack = Bundle::web("shop");
-    let mut session = world.deployer.stage(stack.spec.clone()).unwrap();
+    let mut session = world.deployer.stage(stack.spec.clone().into()).unwrap();
     let refused = session.chunk(blob("other"), 0, b"other");
     claim_refused(&world, refused, FaultKind::InvalidRequest);
     world.fill(&mut session, &stack).unwrap();
@@ -49,7 +49,7 @@ async fn content_that_is_not_what_was_announced_is_refused_and_asked_for_again()
     let stack = Bundle::web("shop").file("a", "right");
     let pieces: [(u64, &[u8]); 3] = [(0, b"wrong"), (0, b"right and more"), (2, b"right")];
     for (offset, data) in pieces {
-        let mut session = world.deployer.stage(stack.spec.clone()).unwrap();
+        let mut session = world.deployer.stage(stack.spec.clone().into()).unwrap();
         let refused = session.chunk(blob("right"), offset, data);
         claim_refused(&world, refused, FaultKind::InvalidRequest);
         drop(session);
@@ -65,7 +65,7 @@ async fn content_may_come_in_pieces_but_not_in_two_at_once() {
     let stack = Bundle::web("shop")
         .file("a", "left right")
         .file("b", "other");
-    let mut session = world.deployer.stage(stack.spec.clone()).unwrap();
+    let mut session = world.deployer.stage(stack.spec.clone().into()).unwrap();
     session.chunk(blob("left right"), 0, b"left ").unwrap();
     let refused = session.chunk(blob("other"), 0, b"other");
     claim_refused(&world, refused, FaultKind::InvalidRequest);
@@ -83,7 +83,7 @@ async fn one_path_has_one_content() {
     claim_refused(&world, refused, FaultKind::InvalidRequest);
 
     let stack = Bundle::web("shop").file("a", "one");
-    let mut session = world.deployer.stage(stack.spec.clone()).unwrap();
+    let mut session = world.deployer.stage(stack.spec.clone().into()).unwrap();
     let refused = session.add(vec![shipped("a", "two")]);
     claim_refused(&world, refused, FaultKind::InvalidRequest);
 }
@@ -102,7 +102,10 @@ async fn a_file_is_not_also_a_folder() {
             let fault = claim_refused(&world, refused, FaultKind::InvalidRequest);
             assert!(fault.what.contains("both a file and the folder"), "{fault}");
         }
-        let mut session = world.deployer.stage(Bundle::web("shop").spec).unwrap();
+        let mut session = world
+            .deployer
+            .stage(Bundle::web("shop").spec.into())
+            .unwrap();
         let late = session.add(vec![shipped(below, "y"), shipped(file, "x")]);
         claim_refused(&world, late, FaultKind::InvalidRequest);
     }

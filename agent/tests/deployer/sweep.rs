@@ -87,7 +87,7 @@ async fn what_a_stage_or_a_plan_found_here_stays() {
     let plan = world.plan(&version(2)).await.unwrap();
     age(&world, "", 2 * DAY);
     // The session has been told that its content is here; the plan lives.
-    let mut session = world.deployer.stage(old.spec.clone()).unwrap();
+    let mut session = world.deployer.stage(old.spec.clone().into()).unwrap();
     assert_eq!(session.add(Vec::new()).unwrap(), []);
     let other = Bundle::new("other", json!({ "db": { "image": DB } }));
     assert_eq!(deploy(&world, &other, 1).await, Outcome::Succeeded);

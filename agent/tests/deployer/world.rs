@@ -120,7 +120,7 @@ impl World {
 
     /// Announces the bundle, sends what is asked for, and lets Compose read it, as a controller does.
     pub(crate) async fn stage(&self, bundle: &Bundle) -> Result<Stage, Fault> {
-        let mut session = self.deployer.stage(bundle.spec.clone())?;
+        let mut session = self.deployer.stage(bundle.spec.clone().into())?;
         self.fill(&mut session, bundle)?;
         session.wanted().await?;
         session.finish().await

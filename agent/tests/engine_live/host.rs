@@ -69,6 +69,7 @@ impl Live {
     pub(crate) fn project(&self) -> ComposeProject {
         let directory = self.directory.path().join("project");
         ComposeProject {
+            unnamed: false,
             name: "enginelive".parse().unwrap(),
             files: vec![directory.join("compose.yml")],
             env_files: vec![directory.join(".env")],

@@ -14,7 +14,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agent::engine::{
-    Container, Engine as _, EngineError, EngineSettings, LogRange, RealEngine, Run, Up,
+    Container, Engine as _, EngineError, EngineSettings, LogRange, Placeholders, RealEngine, Run,
+    Up,
 };
 use futures_util::StreamExt as _;
 use proto::event::{ContainerState, Health};
@@ -127,7 +128,12 @@ async fn pulls(live: &Live) {
 }
 
 async fn files(live: &Live) {
-    let paths = live.engine.named(&live.project()).await.unwrap().paths;
+    let paths = live
+        .engine
+        .named(&live.project(), Placeholders::none(live.directory.path()))
+        .await
+        .unwrap()
+        .paths;
     assert_eq!(paths, ["./data", "off.env", "plain.env"]);
     let error = live.engine.resolve(&live.project()).await.unwrap_err();
     println!("without its env file: {error:?}");

@@ -12,7 +12,7 @@ use proto::hello::PROTOCOL;
 use proto::id::{BlobId, DeployId, HostName, PlanId, RevisionId};
 use proto::plan::{Action, Plan, ServicePlan};
 use proto::registry::RegistryAuth;
-use proto::stack::{ShippedFile, StackSpec};
+use proto::stack::{ShippedFile, StackOffer, StackSpec};
 
 use super::{FakeDial, FakeHost, Script};
 use crate::agents::{Agent, Arch};
@@ -140,9 +140,9 @@ pub(crate) struct FakeSupply {
 }
 
 impl Supply for FakeSupply {
-    fn spec(&self) -> StackSpec {
+    fn offer(&self) -> StackOffer {
         let compose_file = "compose.yaml".parse().unwrap();
-        StackSpec {
+        let spec = StackSpec {
             files: self
                 .blobs
                 .iter()
@@ -154,7 +154,8 @@ impl Supply for FakeSupply {
                 })
                 .collect(),
             ..StackSpec::new("opq".parse().unwrap(), "opq".parse().unwrap(), compose_file)
-        }
+        };
+        spec.into()
     }
 
     fn add_wanted(&mut self, paths: Vec<String>) -> Result<Vec<ShippedFile>, Fault> {

@@ -9,7 +9,7 @@ use proto::fault::{Fault, FaultKind};
 use proto::hello::Feature;
 use proto::id::BlobId;
 use proto::limits::CHUNK_BYTES;
-use proto::stack::{ShippedFile, StackSpec};
+use proto::stack::{ShippedFile, StackOffer, StackSpec};
 use proto::wire::v1 as wire;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -24,8 +24,8 @@ pub(super) use proto::id::StageId;
 
 /// A stack's content on this workstation.
 pub trait Supply: Send + Sync + 'static {
-    /// The stack as it is described to the agent.
-    fn spec(&self) -> StackSpec;
+    /// The stack as it is described to the agent. May block.
+    fn offer(&self) -> StackOffer;
 
     /// Takes up paths that the Compose files name; those that exist, folders expanded. May block.
     ///
@@ -72,8 +72,8 @@ pub(super) async fn run(
     supply: Box<dyn Supply>,
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<Staged, Fault> {
-    let spec = supply.spec();
-    check_features(link, &spec)?;
+    let offer = supply.offer();
+    check_features(link, &offer.spec)?;
     let (requests, outbox) = mpsc::channel(IN_FLIGHT);
     let mut staging = Staging {
         link,
@@ -84,9 +84,9 @@ pub(super) async fn run(
         sent: 0,
         total: 0,
     };
-    staging.learn(&spec.files);
+    staging.learn(&offer.spec.files);
     // The outbox has room for this one before anybody reads it.
-    let begin = staging.send(Request::Begin(spec.into())).await;
+    let begin = staging.send(Request::Begin(offer.into())).await;
     let mut client = link.client.clone();
     let answers = link
         .call("stage", STEP, client.stage(ReceiverStream::new(outbox)))

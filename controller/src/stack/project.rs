@@ -20,23 +20,33 @@ pub(super) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// `project_name` of `fleet.toml`, else `COMPOSE_PROJECT_NAME`, else the top-level `name:` of the
-    /// Compose files, else the folder's name; the order is Compose's own.
-    pub(super) fn project_name(&self, from_env: Option<&str>) -> Result<ProjectName, StackError> {
+    /// `project_name` of `fleet.toml`, else `COMPOSE_PROJECT_NAME`, else the top-level `name:` of the Compose files, else
+    /// the folder's name; the order is Compose's own. The second is the folder's name where the Compose files count:
+    /// only Compose reads them, on the host, and the first is a guess then.
+    pub(super) fn project_name(
+        &self,
+        from_env: Option<&str>,
+    ) -> Result<(ProjectName, Option<ProjectName>), StackError> {
         if let Some(name) = &self.stack.project_name {
-            return Ok(name.clone());
+            return Ok((name.clone(), None));
         }
         if let Some(name) = from_env {
             let by = format!("COMPOSE_PROJECT_NAME in {}", self.env_file);
-            return self.parse(name, name, &by);
-        }
-        if let Some((written, file)) = self.top_level_name()? {
-            let by = format!("`name:` in {file}");
-            let name = self.expand(&written);
-            return self.parse(&normalise(&name), &written, &by);
+            return Ok((self.parse(name, name, &by)?, None));
         }
         let folder = self.folder_name();
-        self.parse(&normalise(&folder), &folder, "the folder's name")
+        let default = self.parse(&normalise(&folder), &folder, "the folder's name");
+        let Some((written, file)) = self.top_level_name()? else {
+            let default = default?;
+            return Ok((default.clone(), Some(default)));
+        };
+        let by = format!("`name:` in {file}");
+        let guess = self.parse(&normalise(&self.expand(&written)), &written, &by);
+        match (guess, default) {
+            (Ok(guess), default) => Ok((guess, default.ok())),
+            (Err(_), Ok(default)) => Ok((default.clone(), Some(default))),
+            (Err(error), Err(_)) => Err(error),
+        }
     }
 
     /// The name of the first Compose file's folder.
@@ -56,7 +66,8 @@ impl Scene<'_> {
         })
     }
 
-    /// The last top-level `name:` of the Compose files, and the file it is in.
+    /// The last top-level `name:` of the Compose files, and the file it is in, as far as it can be seen without reading
+    /// YAML. Agents that ask Compose do not need it.
     fn top_level_name(&self) -> Result<Option<(String, String)>, StackError> {
         let mut found = None;
         for Named { path, by } in self.compose_files {
@@ -80,8 +91,7 @@ impl Scene<'_> {
 }
 
 /// The value of a `name:` that begins a line: it can only be a key of the document itself, because
-/// everything deeper is indented. Reading this one line is not reading YAML; without it `-p` would
-/// silently rename a project that names itself.
+/// everything deeper is indented. Agents that do not ask Compose would silently rename a project that names itself.
 fn name_key(text: &str) -> Option<&str> {
     let value = text.lines().find_map(|line| {
         let rest = line.strip_prefix("name")?.trim_start().strip_prefix(':')?;

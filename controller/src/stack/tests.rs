@@ -359,7 +359,7 @@ fn errors_say_what_to_do() {
         ),
         (
             "bad name",
-            Place::new("", &[("opq/compose.yaml", "name: ${NONE}\n")]),
+            Place::new("", &[compose, ("opq/.env", "COMPOSE_PROJECT_NAME=Ä\n")]),
         ),
         (
             "bad profile",

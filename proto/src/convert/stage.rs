@@ -5,13 +5,18 @@ use super::{
 };
 use crate::hook::HOOKS;
 use crate::id::BlobId;
-use crate::limits::{BUNDLE_FILES, EXCLUDED, PATH_BYTES, VALUES_BYTES};
+use crate::limits::{AVAILABLE_FILES, BUNDLE_FILES, EXCLUDED, PATH_BYTES, VALUES_BYTES};
 use crate::probe::PROBES;
 use crate::registry::RegistryAuth;
-use crate::stack::{ShippedFile, StackSpec, Value};
+use crate::stack::{ShippedFile, StackOffer, StackSpec, Value};
 
-impl From<StackSpec> for wire::StageBegin {
-    fn from(spec: StackSpec) -> Self {
+impl From<StackOffer> for wire::StageBegin {
+    fn from(offer: StackOffer) -> Self {
+        let StackOffer {
+            spec,
+            available,
+            default_project,
+        } = offer;
         let StackSpec {
             stack,
             project,
@@ -36,6 +41,8 @@ impl From<StackSpec> for wire::StageBegin {
             env_file: text(env_files.next()),
             more_env_files: texts(env_files.collect()),
             folder: text(folder),
+            available: texts(available),
+            default_project: text(default_project),
             directory: text(directory),
             profiles,
             values: values.into_iter().map(Into::into).collect(),
@@ -49,7 +56,7 @@ impl From<StackSpec> for wire::StageBegin {
     }
 }
 
-impl TryFrom<wire::StageBegin> for StackSpec {
+impl TryFrom<wire::StageBegin> for StackOffer {
     type Error = InvalidMessage;
     fn try_from(message: wire::StageBegin) -> Result<Self, InvalidMessage> {
         let wire::StageBegin {
@@ -59,6 +66,8 @@ impl TryFrom<wire::StageBegin> for StackSpec {
             env_file,
             more_env_files,
             folder,
+            available,
+            default_project,
             directory,
             profiles,
             values,
@@ -81,6 +90,11 @@ impl TryFrom<wire::StageBegin> for StackSpec {
         if files.len() > BUNDLE_FILES {
             return Err(InvalidMessage(format!("more than {BUNDLE_FILES} files")));
         }
+        if available.len() > AVAILABLE_FILES {
+            return Err(InvalidMessage(format!(
+                "more than {AVAILABLE_FILES} names of files"
+            )));
+        }
         if exclude.len() > EXCLUDED || exclude.iter().any(|it| it.len() > PATH_BYTES) {
             return Err(InvalidMessage(format!(
                 "more than {EXCLUDED} patterns of files, or one longer than {PATH_BYTES} bytes"
@@ -89,7 +103,7 @@ impl TryFrom<wire::StageBegin> for StackSpec {
         if hooks.len() > HOOKS {
             return Err(InvalidMessage(format!("more than {HOOKS} hooks")));
         }
-        Ok(Self {
+        let spec = StackSpec {
             stack: parse(&stack)?,
             project: parse(&project)?,
             compose_files: parse_all(compose_files)?,
@@ -107,6 +121,11 @@ impl TryFrom<wire::StageBegin> for StackSpec {
                 .map(probe::deadline_from_wire)
                 .collect::<Result<_, _>>()?,
             hooks: into_all(hooks)?,
+        };
+        Ok(Self {
+            spec,
+            available: parse_all(available)?,
+            default_project: optional(&default_project)?,
         })
     }
 }

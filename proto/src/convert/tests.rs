@@ -15,7 +15,7 @@ use crate::plan::{
     OrphanPlan, Part, Plan, Scope, ServicePlan,
 };
 use crate::probe::{Check, Probe};
-use crate::stack::{ShippedFile, StackSpec, Value};
+use crate::stack::{ShippedFile, StackOffer, StackSpec, Value};
 
 fn probe(check: Check) -> Probe {
     Probe {
@@ -38,6 +38,14 @@ fn hook(gate: Option<Gate>) -> Hook {
             place: SavePlace::Host,
             file: "/backups/{time}.sql".parse().unwrap(),
         }),
+    }
+}
+
+fn offer() -> StackOffer {
+    StackOffer {
+        spec: spec(),
+        available: vec!["sub/compose.yaml".parse().unwrap()],
+        default_project: Some("folder".parse().unwrap()),
     }
 }
 
@@ -84,45 +92,45 @@ fn spec() -> StackSpec {
 #[test]
 fn a_stack_survives_the_wire() {
     assert_eq!(
-        StackSpec::try_from(wire::StageBegin::from(spec())),
-        Ok(spec())
+        StackOffer::try_from(wire::StageBegin::from(offer())),
+        Ok(offer())
     );
 }
 
 #[test]
 fn a_probe_that_asks_nothing_is_refused_at_the_door() {
-    let mut message = wire::StageBegin::from(spec());
+    let mut message = wire::StageBegin::from(offer());
     message.probes[0].check = None;
-    assert!(StackSpec::try_from(message).is_err());
-    let mut message = wire::StageBegin::from(spec());
+    assert!(StackOffer::try_from(message).is_err());
+    let mut message = wire::StageBegin::from(offer());
     message.deadlines[0].millis = 0;
-    assert!(StackSpec::try_from(message).is_err());
+    assert!(StackOffer::try_from(message).is_err());
 }
 
 #[test]
 fn a_path_that_escapes_is_refused_at_the_door() {
     for path in ["../x", "/etc/passwd", "a/../../b", ""] {
-        let mut message = wire::StageBegin::from(spec());
+        let mut message = wire::StageBegin::from(offer());
         message.files[0].path = path.to_owned();
-        assert!(StackSpec::try_from(message).is_err(), "{path}");
+        assert!(StackOffer::try_from(message).is_err(), "{path}");
     }
 }
 
 #[test]
 fn a_directory_that_is_none_is_refused_at_the_door() {
     for path in ["/", "srv", "/srv/../etc"] {
-        let mut message = wire::StageBegin::from(spec());
+        let mut message = wire::StageBegin::from(offer());
         path.clone_into(&mut message.directory);
-        assert!(StackSpec::try_from(message).is_err(), "{path}");
+        assert!(StackOffer::try_from(message).is_err(), "{path}");
     }
 }
 
 #[test]
 fn a_hook_that_could_not_run_is_refused_at_the_door() {
     let refused = |spoil: fn(&mut wire::Hook)| {
-        let mut message = wire::StageBegin::from(spec());
+        let mut message = wire::StageBegin::from(offer());
         spoil(&mut message.hooks[0]);
-        assert!(StackSpec::try_from(message).is_err());
+        assert!(StackOffer::try_from(message).is_err());
     };
     refused(|hook| hook.run.clear());
     refused(|hook| hook.run[1].push('\0'));
@@ -135,9 +143,9 @@ fn a_hook_that_could_not_run_is_refused_at_the_door() {
 
 #[test]
 fn a_setuid_mode_is_refused_at_the_door() {
-    let mut message = wire::StageBegin::from(spec());
+    let mut message = wire::StageBegin::from(offer());
     message.files[0].mode = 0o4755;
-    assert!(StackSpec::try_from(message).is_err());
+    assert!(StackOffer::try_from(message).is_err());
 }
 
 fn names() -> impl Strategy<Value = BTreeSet<ServiceName>> {

@@ -14,7 +14,7 @@ use proto::history::HistoryEntry;
 use proto::log::{LogQuery, LogRecord};
 use proto::plan::Plan;
 use proto::registry::RegistryAuth;
-use proto::stack::{ShippedFile, StackSpec};
+use proto::stack::{ShippedFile, StackOffer};
 use proto::status::StackStatus;
 use proto::wire::v1 as wire;
 use tonic::{Code, Status};
@@ -33,7 +33,7 @@ pub(super) fn wire(bytes: &[u8]) {
     };
     match kind % 19 {
         0 => hello(bytes),
-        1 => there_and_back::<wire::StageBegin, StackSpec>(bytes),
+        1 => there_and_back::<wire::StageBegin, StackOffer>(bytes),
         2 => stage_request(bytes),
         3 => stage_response(bytes),
         4 => there_and_back::<wire::Plan, Plan>(bytes),
@@ -121,7 +121,7 @@ fn stage_request(bytes: &[u8]) {
         return;
     };
     match message.body {
-        Some(Asked::Begin(begin)) => drop(checked(StackSpec::try_from(begin))),
+        Some(Asked::Begin(begin)) => drop(checked(StackOffer::try_from(begin))),
         Some(Asked::Files(wire::StageFiles { files })) => {
             for file in files {
                 if let Some(file) = checked(ShippedFile::try_from(file)) {

@@ -50,6 +50,250 @@ fn what_a_service_waits_for_may_be_named_by_a_variable() {
     }
 }
 
+/// A kit keeps a folder per site, and a base that all extend; a variable picks one.
+#[test]
+fn what_is_included_and_extended_is_shipped_whoever_names_it() {
+    let Some(world) = world() else { return };
+    let case = world.case("included");
+    let base = shell_service("base", RUNS, "", "volumes: [./conf:/base]");
+    case.write("base/compose.yaml", &format!("services:\n{base}"));
+    case.write("base/conf/a", "base\n");
+    for site in ["one", "two"] {
+        let inc = shell_service(
+            "inc",
+            RUNS,
+            "",
+            "volumes: [./conf:/conf]\nenv_file: [{ path: ./opt.env, required: false }]",
+        );
+        case.write(
+            &format!("{site}/compose.yaml"),
+            &format!("include: [more/compose.yaml]\nservices:\n{inc}"),
+        );
+        case.write(&format!("{site}/conf/a"), &format!("{site}\n"));
+        let more = shell_service(
+            "more",
+            RUNS,
+            "",
+            &format!("environment: {{ SITE: {site} }}"),
+        );
+        let more = format!("services:\n{more}");
+        case.write(&format!("{site}/more/compose.yaml"), &more);
+    }
+    case.write("two/opt.env", "OPT=here\n");
+    let web = "  web:\n    extends: { file: \"${BASE:-base}/compose.yaml\", service: base }\n";
+    let compose = format!("include: [\"${{SITE:-one}}/compose.yaml\"]\nservices:\n{web}");
+    case.write("compose.yaml", &compose);
+    let shown = || {
+        let inside = [
+            "included-web-1 cat /base/a",
+            "included-inc-1 sh -c 'cat /conf/a; echo \"[$OPT]\"'",
+            "included-more-1 sh -c 'echo $SITE'",
+        ];
+        inside.map(|what| case.docker(&format!("exec {what}")))
+    };
+    case.deploy().done();
+    assert_eq!(shown(), ["base", "one\n[]", "one"]);
+    case.write(".env", "TAG=1\nSITE=two\n");
+    case.deploy().done();
+    assert_eq!(shown(), ["base", "two\n[here]", "two"]);
+    case.write("two/conf/a", "changed\n");
+    case.deploy()
+        .with(0, &["recreate  inc  mounted file two/conf/a changed"]);
+    let said = case.controller(&["plan", "emilia"]).done();
+    assert!(said.contains("nothing to change"), "{said}");
+}
+
+#[test]
+fn a_project_is_called_what_compose_calls_it() {
+    let Some(world) = world() else { return };
+    let case = world.case("named");
+    case.section("path = \"stack\"");
+    let app = shell_service("app", RUNS, "", "labels: { project: *n }");
+    for (name, project) in [
+        ("name: &n anchored", "anchored"),
+        ("\"name\": &n \"quoted\"", "quoted"),
+        ("name: &n !!str tagged", "tagged"),
+        ("name: &n ${NAMED:-by-a-variable}", "by-a-variable"),
+        ("x-n: &n none", "stack"),
+    ] {
+        case.write("compose.yaml", &format!("{name}\nservices:\n{app}"));
+        let said = case.controller(&["plan", "emilia", "-o", "json"]);
+        let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        let plan = &plan["plans"][0]["plan"];
+        assert_eq!(plan["project"], project, "{name}: {plan}");
+    }
+    case.write(
+        "compose.yaml",
+        &format!("name: &n anchored\nservices:\n{app}"),
+    );
+    case.deploy().done();
+    assert_eq!(
+        case.docker("inspect -f '{{.Config.Labels.project}}' anchored-app-1"),
+        "anchored"
+    );
+    // What another stack has is refused, whatever the workstation takes the name for.
+    let other = world.case("named-too");
+    other.section("path = \"stack\"");
+    other.write(
+        "compose.yaml",
+        &format!("name: &n anchored\nservices:\n{app}"),
+    );
+    other
+        .deploy()
+        .with(1, &["project anchored already belongs to stack named"]);
+    case.controller(&["down", "emilia", "--yes"]).done();
+}
+
+/// `COMPOSE_FILE=docker/compose.yaml`, as many repositories have it: relative paths start beside that file.
+#[test]
+fn relative_paths_start_beside_the_first_compose_file() {
+    let Some(world) = world() else { return };
+    let case = world.case("subfolder");
+    let app = shell_service(
+        "app",
+        RUNS,
+        "",
+        "volumes: [./conf:/conf, ../shared:/shared]",
+    );
+    case.write("docker/compose.yaml", &format!("services:\n{app}"));
+    case.write(".env", "COMPOSE_FILE=docker/compose.yaml\n");
+    case.write("docker/conf/a", "beside\n");
+    case.write("conf/a", "not this\n");
+    case.write("shared/b", "shared\n");
+    std::fs::remove_file(case.path("compose.yaml")).unwrap();
+    case.deploy().done();
+    let inside = case.docker("exec subfolder-app-1 cat /conf/a /shared/b");
+    assert_eq!(inside, "beside\nshared");
+    let folder = "/var/lib/longshore/stacks/subfolder/project/docker";
+    let label = "'{{index .Config.Labels \"com.docker.compose.project.working_dir\"}}'";
+    assert_eq!(
+        case.docker(&format!("inspect -f {label} subfolder-app-1")),
+        folder
+    );
+    // Plain Compose there sees nothing to do either.
+    let up = format!(
+        "cd {folder}/.. && REGISTRY={} docker compose -p subfolder up -d --dry-run 2>&1",
+        world.registry.address()
+    );
+    let said = case.on_emilia(&up);
+    assert!(
+        said.contains("Running") && !said.contains("Recreate"),
+        "{said}"
+    );
+}
+
+/// A stack of a repository whose stacks share files: `root` is the repository.
+#[test]
+fn a_stack_may_take_files_from_the_folder_above_that_it_names() {
+    let Some(world) = world() else { return };
+    let case = world.case("rooted");
+    std::fs::remove_file(case.path("compose.yaml")).unwrap();
+    let base = shell_service("base", RUNS, "", "labels: { from: base }");
+    case.write("base.yaml", &format!("services:\n{base}"));
+    case.write("shared/common.env", "ZONE=eu\n");
+    case.write("stacks/c/conf/a", "own\n");
+    case.write("stacks/c/.env", "NAME=own\n");
+    let app = "services:\n  app:\n    extends: { file: ../../base.yaml, service: base }\n    env_file: [../../shared/common.env]\n    \
+               environment: { NAME: \"${NAME}\" }\n    volumes: [./conf:/conf]\n";
+    case.write("stacks/c/compose.yaml", app);
+    let path = "path = \"stack/stacks/c\"\nproject_name = \"rooted\"";
+    case.section(path);
+    case.deploy()
+        .with(65, &["open ../../base.yaml: no such file", "root = \"..\""]);
+    case.section(&format!("{path}\nroot = \"../..\""));
+    case.deploy().done();
+    let inside = case.docker("exec rooted-app-1 sh -c 'cat /conf/a; echo $ZONE $NAME'");
+    assert_eq!(inside, "own\neu own");
+    let said = case.controller(&["plan", "emilia"]).done();
+    assert!(said.contains("nothing to change"), "{said}");
+    case.write("shared/common.env", "ZONE=us\n");
+    case.deploy()
+        .with(0, &["recreate  app  ~ environment ZONE"]);
+}
+
+#[test]
+fn of_several_env_files_the_last_one_wins_also_in_a_takeover() {
+    let Some(world) = world() else { return };
+    let case = world.case("envfiles");
+    let app = shell_service(
+        "app",
+        RUNS,
+        "",
+        "environment: { NAME: \"${NAME}\", ZONE: \"${ZONE}\" }",
+    );
+    case.write("compose.yaml", &format!("services:\n{app}"));
+    case.write("common.env", "NAME=one\nZONE=eu\n");
+    case.write("h.env", "NAME=two\n");
+    let section =
+        "path = \"stack\"\nproject_name = \"envfiles\"\nenv_file = [\"common.env\", \"h.env\"]";
+    case.section(section);
+    case.deploy().done();
+    let shown = || case.docker("exec envfiles-app-1 sh -c 'echo $NAME $ZONE'");
+    assert_eq!(shown(), "two eu");
+    let said = case.controller(&["plan", "emilia"]).done();
+    assert!(said.contains("nothing to change"), "{said}");
+    case.controller(&["down", "emilia", "--yes"]).done();
+
+    // The same by hand, then taken over as it runs.
+    let folder = "/srv/envfiles";
+    case.on_emilia(&format!(
+        "cp -r /var/lib/longshore/stacks/envfiles/project {folder}"
+    ));
+    let registry = world.registry.address();
+    case.on_emilia(&format!(
+        "cd {folder} && REGISTRY={registry} docker compose -p envfiles --env-file common.env --env-file h.env up -d 2>&1"
+    ));
+    let id = case.id("app");
+    let fleet = case.folder.path().join("fleet.toml");
+    let text = std::fs::read_to_string(&fleet).unwrap();
+    let line = format!("[hosts.emilia]\ndir = {{ envfiles = \"{folder}\" }}\n");
+    std::fs::write(&fleet, text.replace("[hosts.emilia]\n", &line)).unwrap();
+    case.controller(&["deploy", "emilia", "--adopt", "--yes"])
+        .done();
+    assert_eq!((case.id("app"), shown()), (id, "two eu".to_owned()));
+}
+
+#[test]
+fn undefined_variables_are_told_with_place_service_and_profile_all_at_once() {
+    let Some(world) = world() else { return };
+    let case = world.case("nobody");
+    let write = |key: &str, more: &str| {
+        let app = shell_service("app", RUNS, "", more);
+        let backup = format!("profiles: [backup]\nenvironment: {{ KEY: \"{key}\" }}");
+        let backup = shell_service("backup", RUNS, "", &backup);
+        case.write("compose.yaml", &format!("services:\n{app}{backup}"));
+    };
+    // Nothing that is deployed uses it.
+    write("${BACKUP_KEY}", "");
+    let note = "not defined, and used by nothing that is deployed: BACKUP_KEY  compose.yaml:13  service backup (profile backup)";
+    case.deploy().with(0, &[note]);
+    let said = case.controller(&["plan", "emilia"]).done();
+    assert!(said.contains("nothing to change"), "{said}");
+
+    write(
+        "${BACKUP_KEY}",
+        "environment: { TWO: \"${TWO}\" }\nports: [\"${PORT}:80\"]\nenv_file: [app.env]",
+    );
+    case.write("app.env", "PRICE=5$DOLLARS\n");
+    let said = case.deploy().with(
+        65,
+        &[
+            "variables are not defined: DOLLARS, PORT, TWO",
+            "TWO  compose.yaml:7  service app",
+            "PORT  compose.yaml:8  service app",
+            "DOLLARS  app.env:1  service app",
+            "[stacks.nobody.env]",
+            "KEY='a$b'",
+        ],
+    );
+    assert!(!said.contains("BACKUP_KEY"), "{said}");
+    // With the profile it is needed.
+    write("${BACKUP_KEY}", "");
+    case.section("path = \"stack\"\nproject_name = \"nobody\"\nprofiles = [\"backup\"]");
+    case.deploy()
+        .with(65, &["variable is not defined: BACKUP_KEY"]);
+}
+
 #[test]
 fn the_private_folder_in_which_a_stack_is_read_is_in_no_message() {
     let Some(world) = world() else { return };
@@ -59,7 +303,7 @@ fn the_private_folder_in_which_a_stack_is_read_is_in_no_message() {
         "compose.yaml",
         &format!("include: [sub/more.yaml]\nservices:\n{app}"),
     );
-    case.write("sub/more.yaml", "services: {}\n");
+    case.write("notes/sub/more.yaml", "services: {}\n");
     let said = case
         .deploy()
         .with(65, &["sub/more.yaml: no such file", "ship = "]);

@@ -247,6 +247,16 @@ impl Case<'_> {
         fs::write(self.folder.path().join("fleet.toml"), text).unwrap();
     }
 
+    /// Gives the stack these lines in `fleet.toml` instead of its `path` and `project_name`.
+    pub(crate) fn section(&self, lines: &str) {
+        let path = self.folder.path().join("fleet.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let head = format!("[stacks.{}]\n", self.stack);
+        let (before, section) = text.split_once(&head).unwrap();
+        let (_, after) = section.split_once("\n\n").unwrap();
+        fs::write(&path, format!("{before}{head}{lines}\n\n{after}")).unwrap();
+    }
+
     /// Writes a file of the stack.
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.path(path);

@@ -12,9 +12,9 @@ pub(super) const AS_WRITTEN: &[&str] = &[
     "--no-consistency",
 ];
 
-/// `config` that knows the values and shows paths as the files write them: what stands behind a variable is a path, too.
-pub(super) const AS_MEANT: &[&str] =
-    &["--no-path-resolution", "--no-normalize", "--no-consistency"];
+/// `config` that knows the values, for what stands behind a variable. With `--no-path-resolution` Compose would look for
+/// env files in the working directory of its process.
+pub(super) const AS_MEANT: &[&str] = &["--no-normalize", "--no-consistency"];
 
 /// The process environment wins over an env file, and Compose takes its own switches from both: so each switch
 /// that a stack's `.env` could turn is set here.
@@ -74,7 +74,9 @@ pub(super) fn environment(
 /// What stands in front of the verb.
 pub(super) fn project(project: &ComposeProject) -> Result<Vec<String>, EngineError> {
     let mut args = words(&["--ansi", "never", "--progress", "plain"]);
-    args.extend(["-p".to_owned(), project.name.to_string()]);
+    if !project.unnamed {
+        args.extend(["-p".to_owned(), project.name.to_string()]);
+    }
     for file in &project.files {
         args.extend(["-f".to_owned(), text(file)?]);
     }
@@ -168,6 +170,7 @@ mod tests {
     fn sample() -> ComposeProject {
         ComposeProject {
             name: "shop".parse().unwrap(),
+            unnamed: false,
             directory: "/srv/shop".into(),
             files: vec!["/srv/shop/a.yml".into(), "/srv/shop/b.yml".into()],
             env_files: Vec::new(),

@@ -1,10 +1,44 @@
-//! The files that a project's Compose files name, read from `config` in its uninterpolated form.
+//! What a project's Compose files name, read from `config` with and without values.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
-use proto::id::ServiceName;
+use proto::id::{ProjectName, ServiceName};
 use serde_json::Value;
+
+/// Writes paths within `private` as somebody in `folder` would, who knows nothing of what is above.
+pub(in crate::engine) fn make_relative(config: &mut Value, private: &Path, folder: &Path) {
+    match config {
+        Value::String(text) => {
+            let path = Path::new(text.as_str());
+            if path.starts_with(private) {
+                *text = relative(path, folder);
+            }
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| make_relative(item, private, folder)),
+        Value::Object(map) => map
+            .values_mut()
+            .for_each(|item| make_relative(item, private, folder)),
+        _ => {}
+    }
+}
+
+fn relative(path: &Path, folder: &Path) -> String {
+    let shared = path.components().zip(folder.components());
+    let shared = shared.take_while(|(one, other)| one == other).count();
+    let up = folder
+        .components()
+        .skip(shared)
+        .map(|_| Component::ParentDir);
+    let down = path.components().skip(shared);
+    let relative: PathBuf = up.chain(down).collect();
+    match relative.to_string_lossy() {
+        text if text.is_empty() => ".".to_owned(),
+        text => text.into_owned(),
+    }
+}
 
 /// Every relative path, as written, sorted, each once.
 ///
@@ -50,6 +84,22 @@ pub(in crate::engine) fn host_files(config: &Value) -> BTreeSet<PathBuf> {
         }
     }
     found
+}
+
+/// Whether the env files are all shown: none is named by a variable.
+pub(in crate::engine) fn shows_env_files(config: &Value) -> bool {
+    let mut all = true;
+    for service in members(config, "services") {
+        each(&service["env_file"], |entry| {
+            all &= entry_path(entry).is_none_or(|path| !path.contains('$'));
+        });
+    }
+    all
+}
+
+/// The project's name, where it is one.
+pub(in crate::engine) fn project(config: &Value) -> Option<ProjectName> {
+    config["name"].as_str()?.parse().ok()
 }
 
 /// The services, by the names that could have come from Compose.
@@ -137,6 +187,15 @@ mod tests {
         assert_eq!(named(&config), want);
         let host: Vec<_> = host_files(&config).into_iter().collect();
         assert_eq!(host, [PathBuf::from("/etc/s")]);
+    }
+
+    #[test]
+    fn resolved_paths_are_read_as_they_were_written() {
+        let mut config = json!({ "a": ["/p/x/docker/conf", "/p/x/docker", "/etc/a"], "b": { "c": "/p/x/shared" }, "d": "/p/y" });
+        make_relative(&mut config, Path::new("/p"), Path::new("/p/x/docker"));
+        let want =
+            json!({ "a": ["conf", ".", "/etc/a"], "b": { "c": "../shared" }, "d": "../../y" });
+        assert_eq!(config, want);
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Host {
     fn project(&self) -> ComposeProject {
         ComposeProject {
             name: "shop".parse().unwrap(),
+            unnamed: false,
             directory: self.folder.path().to_owned(),
             files: vec![self.folder.path().join("compose.yaml")],
             env_files: vec![self.folder.path().join(".env")],
@@ -207,7 +208,10 @@ async fn every_compose_from_the_oldest_on_is_driven_without_a_switch_that_it_lac
         let host = Host::with(answer);
         let (compose, project) = (&host.compose, host.project());
         assert_eq!(compose.version().await.unwrap(), version);
-        compose.named(&project).await.unwrap();
+        compose
+            .named(&project, Placeholders::none(host.folder.path()))
+            .await
+            .unwrap();
         compose.resolve(&project).await.unwrap();
         let hashes = compose.config_hashes(&project).await.unwrap();
         assert_eq!(hashes.len(), 1);

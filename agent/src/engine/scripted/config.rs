@@ -39,6 +39,8 @@ pub(super) fn named(project: &ComposeProject) -> Result<Named, EngineError> {
         paths: paths::named(&config),
         services: paths::services(&config),
         host_files: paths::host_files(&config),
+        project: paths::project(&config).or_else(|| Some(project.name.clone())),
+        ..Named::default()
     })
 }
 

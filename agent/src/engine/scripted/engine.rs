@@ -18,7 +18,7 @@ use super::{Method, ScriptedEngine, config};
 use crate::engine::{
     Attach, Belongings, ComposeProject, Container, Engine, EngineError, EngineFacts, ExecEnd,
     ExistingVolume, HostContainer, Layer, LayerProgress, Listener, LocalImage, LogRange, Named,
-    Nudge, Once, Pull, RawLine, RemoteImage, Resolution, Run, Up,
+    Nudge, Once, Placeholders, Pull, RawLine, RemoteImage, Resolution, Run, Up,
 };
 
 #[async_trait]
@@ -37,7 +37,11 @@ impl Engine for ScriptedEngine {
         Ok("2.26.1".to_owned())
     }
 
-    async fn named(&self, project: &ComposeProject) -> Result<Named, EngineError> {
+    async fn named(
+        &self,
+        project: &ComposeProject,
+        _: Placeholders<'_>,
+    ) -> Result<Named, EngineError> {
         self.enter(Method::Named, project.name.as_str()).await?;
         config::named(project)
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::engine::{ComposeProject, Engine as _, LogRange, Pull, Up};
+use crate::engine::{ComposeProject, Engine as _, LogRange, Placeholders, Pull, Up};
 
 const FILE: &str = r#"{ "services": {
     "web": { "image": "r/web:${TAG}", "environment": { "A": "${UNSET}", "B": "${OTHER:-b}" },
@@ -38,6 +38,7 @@ impl Case {
     fn project(&self, tag: &str) -> ComposeProject {
         ComposeProject {
             name: "shop".parse().unwrap(),
+            unnamed: false,
             directory: self.folder.path().to_owned(),
             files: vec![self.folder.path().join("compose.yml")],
             env_files: Vec::new(),
@@ -73,7 +74,12 @@ fn run() -> Run {
 #[tokio::test]
 async fn files_are_read_as_compose_would() {
     let case = Case::new();
-    let paths = case.engine.named(&case.project("1")).await.unwrap().paths;
+    let paths = case
+        .engine
+        .named(&case.project("1"), Placeholders::none(case.folder.path()))
+        .await
+        .unwrap()
+        .paths;
     assert_eq!(paths, ["./data", "c.txt"]);
     let resolution = case.engine.resolve(&case.project("1")).await.unwrap();
     let web = &resolution.config["services"]["web"];

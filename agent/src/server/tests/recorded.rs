@@ -7,7 +7,7 @@ use proto::audit::{Called, Chain, Decision, Ended, Entry, Fact, HEADER, Head};
 use proto::event::{Outcome, State};
 use proto::fault::FaultKind;
 use proto::role::Role;
-use proto::stack::{ShippedFile, StackSpec};
+use proto::stack::{ShippedFile, StackOffer, StackSpec};
 use proto::wire::v1::{
     Chunk, StageBegin, StageFiles, stage_request::Body as Asked, stage_response::Body as Answer,
 };
@@ -120,7 +120,7 @@ impl Host {
             let body = Some(body);
             asks.send(StageRequest { body }).await.unwrap();
         };
-        say(Asked::Begin(StageBegin::from(spec))).await;
+        say(Asked::Begin(StageBegin::from(StackOffer::from(spec)))).await;
         let mut client = self.client(Role::Deployer);
         let mut answers = client.stage(ReceiverStream::new(asked)).await?.into_inner();
         while let Some(answer) = answers.message().await? {
