@@ -17,12 +17,14 @@ use crate::redact::Redactor;
 mod contents;
 mod links;
 mod mounts;
+mod newer;
 mod one_shot;
 mod outside;
 mod shown;
 
 pub use contents::Values;
 pub use links::{Condition, Dependency};
+pub use newer::left_out;
 pub use outside::check_sources;
 pub(crate) use outside::{INTO_THE_STACK, address, option_mark};
 pub use outside::{NetworkAddress, Outside, PortRange, Published, VolumeWanted};

@@ -294,11 +294,13 @@ impl Session {
         let active = |name: &ServiceName| resolved.service(name).is_some();
         let notes = self.check_undefined(&resolution, active).await?;
         check_named_services(&self.spec, &resolved)?;
+        let mut warnings = resolution.warnings;
+        warnings.extend(resolved::left_out(&resolution.config, &compose_version));
         let stage = Stage {
             id,
             spec: self.spec,
             resolved,
-            warnings: resolution.warnings,
+            warnings,
             notes,
             compose_version,
             directory: self.directory,
@@ -322,20 +324,25 @@ impl Session {
     }
 
     fn project(&self, directory: &Path) -> ComposeProject {
-        compose_project(&self.spec, directory)
+        ComposeProject {
+            lives_in: compose_project(&self.spec, &self.directory).directory,
+            ..compose_project(&self.spec, directory)
+        }
     }
 }
 
 /// How Compose reads a stack that is laid out in `directory`.
 #[must_use]
 pub fn compose_project(spec: &StackSpec, directory: &Path) -> ComposeProject {
+    let folder = match &spec.folder {
+        Some(folder) => folder.under(directory),
+        None => directory.to_owned(),
+    };
     ComposeProject {
         name: spec.project.clone(),
         unnamed: false,
-        directory: match &spec.folder {
-            Some(folder) => folder.under(directory),
-            None => directory.to_owned(),
-        },
+        lives_in: folder.clone(),
+        directory: folder,
         files: spec
             .compose_files
             .iter()

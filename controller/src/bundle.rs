@@ -132,6 +132,12 @@ pub enum BundleError {
         #[source]
         source: io::Error,
     },
+    /// Values that Compose would not take from the `.env`.
+    #[error("reserved: {} of .env would change how Compose itself runs", names.join(", "))]
+    OfTheProcess {
+        /// Variables that a `.env` sets and the Compose files refer to.
+        names: Vec<String>,
+    },
     /// Too many files.
     #[error("stack {stack} would ship {count} files; {limit} is the most")]
     TooMany {
@@ -180,6 +186,9 @@ impl From<BundleError> for Fault {
                 fault.hint(leave_out(&path))
             }
             BundleError::Special { path, .. } => fault.hint(leave_out(&path)),
+            BundleError::OfTheProcess { .. } => fault.hint(
+                "give it another name in .env and in the Compose file; a service's own env_file may have it",
+            ),
             _ => fault,
         }
     }
@@ -304,6 +313,7 @@ impl Bundle {
         }
         self.spec.files.extend(added.iter().cloned());
         self.spec.files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.check_process_names()?;
         // A file that grew while it was read counts with what was read.
         limits::check(stack, &self.spec.files, &BTreeMap::new())?;
         Ok(added)

@@ -89,6 +89,11 @@ impl DotEnv {
         })
     }
 
+    /// What it defines.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.vars.keys().map(String::as_str)
+    }
+
     /// Whether the file gives `name` a value.
     #[must_use]
     pub fn defines(&self, name: &str) -> bool {

@@ -22,29 +22,69 @@ impl InvalidId {
     }
 }
 
-const NAME_RULE: &str = "must be 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit";
+/// What a name may be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// As host names and Compose projects are.
+    Lower,
+    /// Capitals and dots as well.
+    Mixed,
+    /// As Compose has it for services, but for those that begin like a switch or mean a folder.
+    Service,
+}
 
-fn check_name(what: &'static str, text: &str, upper_and_dots: bool) -> Result<(), InvalidId> {
-    let rule = if upper_and_dots {
-        "must be 1 to 63 of letters, digits, '.', '-' and '_', starting with a letter or digit"
-    } else {
-        NAME_RULE
-    };
-    let letter = |c: char| {
-        c.is_ascii_lowercase() || c.is_ascii_digit() || (upper_and_dots && c.is_ascii_uppercase())
-    };
-    let rest = |c: char| letter(c) || c == '-' || c == '_' || (upper_and_dots && c == '.');
-    let mut chars = text.chars();
-    let good = chars.next().is_some_and(letter) && chars.all(rest) && text.len() <= 63;
-    if good {
+impl Rule {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Lower => {
+                "must be 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit"
+            }
+            Self::Mixed => {
+                "must be 1 to 63 of letters, digits, '.', '-' and '_', starting with a letter or digit"
+            }
+            Self::Service => {
+                "must be 1 to 255 of letters, digits, '.', '-' and '_', not starting with '-'"
+            }
+        }
+    }
+
+    fn allows(self, text: &str) -> bool {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let mixed = |c: char| plain(c) || c.is_ascii_uppercase();
+        let Some(first) = text.chars().next() else {
+            return false;
+        };
+        match self {
+            Self::Lower => {
+                plain(first)
+                    && text.len() <= 63
+                    && text.chars().all(|c| plain(c) || "-_".contains(c))
+            }
+            Self::Mixed => {
+                mixed(first)
+                    && text.len() <= 63
+                    && text.chars().all(|c| mixed(c) || ".-_".contains(c))
+            }
+            Self::Service => {
+                first != '-'
+                    && ![".", ".."].contains(&text)
+                    && text.len() <= 255
+                    && text.chars().all(|c| mixed(c) || ".-_".contains(c))
+            }
+        }
+    }
+}
+
+fn check_name(what: &'static str, text: &str, rule: Rule) -> Result<(), InvalidId> {
+    if rule.allows(text) {
         Ok(())
     } else {
-        Err(InvalidId::new(what, text, rule))
+        Err(InvalidId::new(what, text, rule.words()))
     }
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $what:literal, $wide:literal) => {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $rule:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -61,7 +101,7 @@ macro_rules! name {
         impl FromStr for $type {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                check_name($what, text, $wide)?;
+                check_name($what, text, $rule)?;
                 Ok(Self(text.to_owned()))
             }
         }
@@ -89,27 +129,27 @@ macro_rules! name {
 
 name!(
     /// A fleet: all hosts and stacks of one `fleet.toml`.
-    FleetName, "fleet name", false
+    FleetName, "fleet name", Rule::Lower
 );
 name!(
     /// A server with an agent.
-    HostName, "host name", false
+    HostName, "host name", Rule::Lower
 );
 name!(
     /// A Compose project with its shipped files.
-    StackName, "stack name", false
+    StackName, "stack name", Rule::Lower
 );
 name!(
     /// A Compose project name, as Compose itself restricts it.
-    ProjectName, "project name", false
+    ProjectName, "project name", Rule::Lower
 );
 name!(
     /// A service of a Compose project.
-    ServiceName, "service name", true
+    ServiceName, "service name", Rule::Service
 );
 name!(
     /// Who holds a client identity.
-    OperatorName, "operator name", true
+    OperatorName, "operator name", Rule::Mixed
 );
 
 fn hex(bytes: &[u8]) -> String {
@@ -242,6 +282,16 @@ mod tests {
                 prop_assert!(!name.as_str().contains('/'));
                 prop_assert_ne!(name.as_str(), "..");
             }
+        }
+    }
+
+    #[test]
+    fn a_service_is_called_whatever_compose_takes() {
+        for name in ["_init", ".x", "a.b_C-1", &"a".repeat(90)] {
+            assert!(name.parse::<ServiceName>().is_ok(), "{name}");
+        }
+        for name in ["", "-x", ".", "..", "a b", "a/b", "Ä", &"a".repeat(256)] {
+            assert!(name.parse::<ServiceName>().is_err(), "{name}");
         }
     }
 

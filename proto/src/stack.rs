@@ -97,6 +97,13 @@ fn is_reserved(name: &str) -> bool {
     })
 }
 
+/// Whether Compose's own process has a variable of this name on a host, which wins over what a `.env` says.
+#[must_use]
+pub fn is_of_composes_process(name: &str) -> bool {
+    let by_argument = name.starts_with("COMPOSE_") || name == "DOCKER_HOST";
+    is_reserved(name) && !by_argument
+}
+
 impl TryFrom<String> for VarName {
     type Error = InvalidValue;
     fn try_from(text: String) -> Result<Self, InvalidValue> {

@@ -108,6 +108,8 @@ impl Compose {
                 let both = [meant, written].into_iter().flatten();
                 for (mut config, _) in both {
                     paths::make_relative(&mut config, placeholders.private, &project.directory);
+                    // What `${PWD}` leads to is the project's, too.
+                    paths::make_relative(&mut config, &project.lives_in, &project.lives_in);
                     read(&config);
                 }
             }
@@ -255,7 +257,7 @@ impl Compose {
         verb: Vec<String>,
     ) -> Result<Program, EngineError> {
         let path = self.found().await?.path.clone();
-        let mut args = argv::project(project)?;
+        let mut args = argv::project(project, &self.settings)?;
         args.extend(verb);
         Ok(Program {
             path,

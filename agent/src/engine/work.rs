@@ -18,6 +18,8 @@ pub struct ComposeProject {
     pub unnamed: bool,
     /// `--project-directory`; relative paths of the files start here.
     pub directory: PathBuf,
+    /// `PWD`: the project directory in which its containers are made, also where it is only read.
+    pub lives_in: PathBuf,
     /// `-f`, absolute, in merge order.
     pub files: Vec<PathBuf>,
     /// `--env-file`, absolute: the stack's own `.env`, or what it has instead.

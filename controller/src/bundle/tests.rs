@@ -256,6 +256,31 @@ fn a_compose_file_that_leads_out_is_refused() {
 }
 
 #[test]
+fn what_composes_own_process_has_is_refused_where_the_files_refer_to_it() {
+    let env = "HOME=/srv/home\nLD_PRELOAD=x\nDOCKER_HOST=tcp://proxy\nDOCKER_CONFIG=/srv/docker\nPATH=/x\n";
+    let compose = "services:\n  app:\n    image: x\n    environment: { A: \"${HOME}\", B: $DOCKER_HOST, C: \"${DOCKER_CONFIG:-x}\", D: $$PATH }\n";
+    let place = Place::new("", &[(".env", env), ("compose.yaml", compose)]);
+    let shown = place.shown(place.read().unwrap_err());
+    assert_eq!(
+        shown,
+        "reserved: DOCKER_CONFIG, HOME of .env would change how Compose itself runs\n\
+         hint: give it another name in .env and in the Compose file; a service's own env_file may have it"
+    );
+    place.write(
+        "compose.yaml",
+        "services: { app: { image: x, env_file: .env } }\n",
+    );
+    place.read().unwrap();
+    // In what is included it is found when that is asked for.
+    place.write("sub/more.yaml", compose);
+    let shown = place.refusal("sub/more.yaml");
+    assert!(
+        shown.starts_with("reserved: DOCKER_CONFIG, HOME"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn the_stack_folder_itself_may_be_a_symlink() {
     let place = Place::new("", &[("a", "a")]);
     let moved = place.dir.path().join("elsewhere");

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use proto::stack::ShippedFile;
+use proto::stack::{ShippedFile, is_of_composes_process};
 
 use super::references::references;
-use super::{Bundle, Source};
+use super::{Bundle, BundleError, Source};
 use crate::shell::Shell;
 
 /// Larger than any Compose file.
@@ -25,6 +25,23 @@ impl Bundle {
         self.warnings.push(format!(
             "set in the shell but not used: {all} (take one with --env {first}, or add it to `inherit`)"
         ));
+    }
+
+    /// Refuses what the Compose files take from a `.env` under a name that Compose's process on the host has: that one
+    /// would win, in silence.
+    pub(super) fn check_process_names(&self) -> Result<(), BundleError> {
+        let mut names: Vec<&str> = self.dotenv.names().collect();
+        names.retain(|name| is_of_composes_process(name));
+        if names.is_empty() {
+            return Ok(());
+        }
+        let referenced = self.references();
+        names.retain(|name| referenced.contains(*name));
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names = names.into_iter().map(str::to_owned).collect();
+        Err(BundleError::OfTheProcess { names })
     }
 
     /// The variables that the Compose files refer to, and other YAML that was named to be shipped: what Compose

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use globset::Glob;
 use proto::id::{HostName, StackName};
 use proto::path::HostDir;
+use proto::stack::VarName;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -116,7 +117,13 @@ fn read_stack(
     let project_name = section.parse("project_name", problems);
     let ship = section.list::<ShipGlob>("ship", problems);
     let exclude = section.list::<ExcludePattern>("exclude", problems);
-    let inherit = section.list("inherit", problems);
+    let inherit = section.list::<VarName>("inherit", problems);
+    for placed in inherit.iter().filter(|it| it.value.as_str() == "PWD") {
+        problems.add::<()>(
+            placed.span.clone(),
+            "`inherit` cannot take PWD: on a host it is the stack's project directory",
+        );
+    }
     let allow_undefined = section.list("allow_undefined", problems);
     let env = section
         .get("env")

@@ -246,6 +246,10 @@ fn errors_show_the_line_and_what_to_do() {
         ),
         ("path that leaves", format!("{stack}ship = [\"../x\"]\n")),
         (
+            "a folder of this machine",
+            format!("{stack}inherit = [\"PWD\"]\n"),
+        ),
+        (
             "root that leads down",
             format!("{stack}root = \"shared\"\n"),
         ),

@@ -294,6 +294,71 @@ fn undefined_variables_are_told_with_place_service_and_profile_all_at_once() {
         .with(65, &["variable is not defined: BACKUP_KEY"]);
 }
 
+/// A stack that talks to Docker itself: what it calls by Docker's names is its own.
+#[test]
+fn variables_mean_what_the_stack_says_and_never_what_the_agent_runs_with() {
+    let Some(world) = world() else { return };
+    let case = world.case("whose");
+    let values = "environment:\n  DOCKER_HOST: ${DOCKER_HOST}\n  FILES: ${COMPOSE_FILE}\n  HERE: ${PWD}\n  \
+                  PLATFORM: ${DOCKER_DEFAULT_PLATFORM:-linux/amd64}\nenv_file: [app.env]\nvolumes: [\"${PWD}/conf:/conf\"]";
+    let app = shell_service("app", RUNS, "", values);
+    case.write("compose.yaml", &format!("services:\n{app}"));
+    case.write(
+        ".env",
+        "DOCKER_HOST=tcp://proxy:2375\nCOMPOSE_FILE=compose.yaml\n",
+    );
+    case.write("app.env", "HOME=/srv/home\nDOCKER_CONFIG=/srv/docker\n");
+    case.write("conf/a", "shipped\n");
+    case.deploy().done();
+    let shown = case.docker(
+        "exec whose-app-1 sh -c 'echo $DOCKER_HOST $FILES $PLATFORM $HOME $DOCKER_CONFIG; echo $HERE; cat /conf/a'",
+    );
+    assert_eq!(
+        shown,
+        "tcp://proxy:2375 compose.yaml linux/amd64 /srv/home /srv/docker\n\
+         /var/lib/longshore/stacks/whose/project\nshipped"
+    );
+    let said = case.controller(&["plan", "emilia"]).done();
+    assert!(said.contains("nothing to change"), "{said}");
+    // As for plain Compose there, which has the folder from its shell.
+    let up = format!(
+        "cd /var/lib/longshore/stacks/whose/project && REGISTRY={} docker --host unix:///var/run/docker.sock compose -p whose \
+         up -d --dry-run 2>&1",
+        world.registry.address()
+    );
+    let said = case.on_emilia(&up);
+    assert!(
+        said.contains("Running") && !said.contains("Recreate"),
+        "{said}"
+    );
+
+    case.write(".env", "HOME=/srv/home\n");
+    let home = shell_service("app", RUNS, "", "environment: { DATA: \"${HOME}\" }");
+    case.write("compose.yaml", &format!("services:\n{home}"));
+    case.deploy().with(65, &["reserved: HOME of .env"]);
+}
+
+#[test]
+fn what_the_hosts_compose_leaves_out_is_told() {
+    let Some(world) = world() else { return };
+    let case = world.case("leftout");
+    let hook = "post_start: [{ command: [touch, /by-hook] }]\nvolumes: [_data:/data]";
+    let app = shell_service("_app", RUNS, "", hook);
+    case.write(
+        "compose.yaml",
+        &format!("services:\n{app}volumes: {{ _data: {{}} }}\n"),
+    );
+    let said = case.deploy().done();
+    let version = case.docker("compose version --short");
+    let newer = proto::compose::numbers(&version).unwrap() >= (2, 30);
+    let told =
+        said.contains("post_start of service _app is left out: Docker Compose has it from 2.30 on");
+    assert_eq!(told, !newer, "{said}");
+    if newer {
+        case.docker("exec leftout-_app-1 test -e /by-hook");
+    }
+}
+
 #[test]
 fn the_private_folder_in_which_a_stack_is_read_is_in_no_message() {
     let Some(world) = world() else { return };

@@ -17,18 +17,17 @@ pub(super) const AS_WRITTEN: &[&str] = &[
 pub(super) const AS_MEANT: &[&str] = &["--no-normalize", "--no-consistency"];
 
 /// The process environment wins over an env file, and Compose takes its own switches from both: so each switch
-/// that a stack's `.env` could turn is set here.
+/// that a stack's `.env` could turn is set here. What an argument decides is not among them, and is the stack's own as a
+/// value: `COMPOSE_FILE`, `COMPOSE_ENV_FILES`, `DOCKER_HOST`.
 const SWITCHES: &[(&str, &str)] = &[
     ("COMPOSE_ANSI", "never"),
     ("COMPOSE_COMPATIBILITY", "0"),
     ("COMPOSE_CONVERT_WINDOWS_PATHS", "0"),
     ("COMPOSE_DISABLE_ENV_FILE", "0"),
-    ("COMPOSE_ENV_FILES", ""),
     ("COMPOSE_EXPERIMENTAL", "0"),
     // `include` and `extends` of something that we neither ship nor record.
     ("COMPOSE_EXPERIMENTAL_GIT_REMOTE", "0"),
     ("COMPOSE_EXPERIMENTAL_OCI_REMOTE", "0"),
-    ("COMPOSE_FILE", ""),
     ("COMPOSE_IGNORE_ORPHANS", "1"),
     ("COMPOSE_MENU", "0"),
     // Refused unless it is a number.
@@ -54,8 +53,6 @@ pub(super) fn surroundings(settings: &EngineSettings) -> Vec<(String, String)> {
     all.push(("PATH".to_owned(), empty.clone()));
     all.push(("DOCKER_CONFIG".to_owned(), empty));
     all.push(("HOME".to_owned(), home.display().to_string()));
-    let socket = format!("unix://{}", settings.socket.display());
-    all.push(("DOCKER_HOST".to_owned(), socket));
     all
 }
 
@@ -64,7 +61,9 @@ pub(super) fn environment(
     project: &ComposeProject,
     settings: &EngineSettings,
 ) -> Vec<(String, String)> {
-    let mut all = project.environment.clone();
+    let here = project.lives_in.display().to_string();
+    let mut all = vec![("PWD".to_owned(), here)];
+    all.extend(project.environment.iter().cloned());
     all.extend(surroundings(settings));
     // Without `--profile` Compose would ask `.env`.
     all.push(("COMPOSE_PROFILES".to_owned(), project.profiles.join(",")));
@@ -72,8 +71,16 @@ pub(super) fn environment(
 }
 
 /// What stands in front of the verb.
-pub(super) fn project(project: &ComposeProject) -> Result<Vec<String>, EngineError> {
-    let mut args = words(&["--ansi", "never", "--progress", "plain"]);
+pub(super) fn project(
+    project: &ComposeProject,
+    settings: &EngineSettings,
+) -> Result<Vec<String>, EngineError> {
+    // Wins over `DOCKER_HOST`, and is taken in front of everything else alone.
+    let mut args = vec![
+        "--host".to_owned(),
+        format!("unix://{}", settings.socket.display()),
+    ];
+    args.extend(words(&["--ansi", "never", "--progress", "plain"]));
     if !project.unnamed {
         args.extend(["-p".to_owned(), project.name.to_string()]);
     }
@@ -172,6 +179,7 @@ mod tests {
             name: "shop".parse().unwrap(),
             unnamed: false,
             directory: "/srv/shop".into(),
+            lives_in: "/srv/shop".into(),
             files: vec!["/srv/shop/a.yml".into(), "/srv/shop/b.yml".into()],
             env_files: Vec::new(),
             profiles: Vec::new(),
@@ -190,10 +198,10 @@ mod tests {
 
     #[test]
     fn every_choice_is_an_argument() {
-        let args = project(&sample()).unwrap().join(" ");
+        let args = project(&sample(), &settings()).unwrap().join(" ");
         assert_eq!(
             args,
-            "--ansi never --progress plain -p shop -f /srv/shop/a.yml -f /srv/shop/b.yml \
+            "--host unix:///run/docker.sock --ansi never --progress plain -p shop -f /srv/shop/a.yml -f /srv/shop/b.yml \
              --project-directory /srv/shop --env-file /dev/null"
         );
         let with_more = ComposeProject {
@@ -201,7 +209,7 @@ mod tests {
             profiles: vec!["web".to_owned(), "-odd".to_owned()],
             ..sample()
         };
-        let args = project(&with_more).unwrap().join(" ");
+        let args = project(&with_more, &settings()).unwrap().join(" ");
         assert!(args.ends_with("--env-file /srv/shop/.env --profile=web --profile=-odd"));
     }
 
@@ -211,7 +219,7 @@ mod tests {
             directory: "shop".into(),
             ..sample()
         };
-        assert!(project(&relative).is_err());
+        assert!(project(&relative, &settings()).is_err());
     }
 
     #[test]
@@ -305,7 +313,9 @@ mod tests {
         let last: std::collections::BTreeMap<_, _> =
             environment(&hostile, &settings()).into_iter().collect();
         assert_eq!(last["TAG"], "1");
-        assert_eq!(last["DOCKER_HOST"], "unix:///run/docker.sock");
+        // An argument says where the engine is: as a value it is the stack's own.
+        assert_eq!(last["DOCKER_HOST"], "evil");
+        assert_eq!(last["PWD"], "/srv/shop");
         assert_eq!(last["PATH"], "/e");
         assert_eq!(last["HOME"], "/e");
         assert_eq!(last["COMPOSE_PROFILES"], "web,db");

@@ -14,7 +14,7 @@ use crate::process::Printed;
 const KNOWN: &[(&str, &str)] = &[
     (
         "PROJECT",
-        "--ansi --compatibility --dry-run --env-file --file --parallel --profile --progress --project-directory \
+        "--ansi --compatibility --dry-run --env-file --file --host --parallel --profile --progress --project-directory \
          --project-name",
     ),
     (
@@ -102,6 +102,7 @@ impl Host {
             name: "shop".parse().unwrap(),
             unnamed: false,
             directory: self.folder.path().to_owned(),
+            lives_in: self.folder.path().to_owned(),
             files: vec![self.folder.path().join("compose.yaml")],
             env_files: vec![self.folder.path().join(".env")],
             profiles: vec!["web".to_owned()],
@@ -244,7 +245,7 @@ async fn every_compose_from_the_oldest_on_is_driven_without_a_switch_that_it_lac
 #[tokio::test]
 async fn the_plugin_of_these_claims_knows_what_it_does_not_know() {
     let host = Host::with("echo 2.26.1; exit");
-    let mut args = argv::project(&host.project()).unwrap();
+    let mut args = argv::project(&host.project(), &host.compose.settings).unwrap();
     args.extend(["up", "--yes"].map(str::to_owned));
     let program = Program {
         path: host.folder.path().join("docker-compose"),
