@@ -31,7 +31,7 @@ mod work;
 pub use crate::process::Printed;
 pub use container::Container;
 pub(crate) use container::SHORT_ID;
-pub use error::EngineError;
+pub use error::{EngineError, Unwilling};
 pub use image::{Layer, LayerProgress, LocalImage, Pull, RemoteImage};
 pub use log::{LogRange, RawLine};
 pub use real::{EngineSettings, RealEngine};

@@ -36,7 +36,7 @@ pub(crate) use disk::missing as missing_bytes;
 pub(crate) use files::above;
 pub use files::{FileStep, HostFiles, LaidOut, differing, file_step};
 pub use foreign::{Foreign, foreign, foreigners, older};
-pub use images::ImageFacts;
+pub use images::{ImageFacts, Remote};
 pub use outside::{Surroundings, VolumeFound, settle};
 pub use room::{HostResource, InTheWay, in_the_way};
 pub use scope::part;

@@ -15,6 +15,7 @@ use crate::hostkey::HostKey;
 use crate::redact::Redactor;
 
 mod contents;
+mod images;
 mod links;
 mod mounts;
 mod newer;
@@ -23,6 +24,7 @@ mod outside;
 mod shown;
 
 pub use contents::Values;
+pub use images::PullPolicy;
 pub use links::{Condition, Dependency};
 pub use newer::left_out;
 pub use outside::check_sources;
@@ -59,6 +61,12 @@ pub struct ResolvedService {
     pub name: ServiceName,
     /// The image as the files name it.
     pub image: String,
+    /// `pull_policy` as the files write it; `None` without one.
+    #[serde(default)]
+    pub pull_policy: Option<String>,
+    /// The platform that the files ask for; `None`: the host's own.
+    #[serde(default)]
+    pub platform: Option<String>,
     /// Containers wanted.
     pub replicas: u32,
     /// When it counts as done.
@@ -273,6 +281,8 @@ fn read_service(
         mounts_all,
         name: parsed,
         image: image.to_owned(),
+        pull_policy: links::text(service, "pull_policy").map(str::to_owned),
+        platform: links::text(service, "platform").map(str::to_owned),
         replicas: replicas(service),
         restart: restart(service),
         patience: patience(service.get("healthcheck")),

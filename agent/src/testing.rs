@@ -373,6 +373,8 @@ pub(crate) fn service(name: &str) -> ResolvedService {
     ResolvedService {
         name: name.parse().unwrap(),
         image: format!("org/{name}:1"),
+        pull_policy: None,
+        platform: None,
         replicas: 1,
         restart: Restart::Always,
         patience: std::time::Duration::from_secs(60),

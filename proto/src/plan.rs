@@ -135,7 +135,7 @@ impl FieldChange {
 }
 
 /// One image of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImagePlan {
     /// As the Compose file names it.
     pub reference: String,
@@ -151,6 +151,12 @@ pub struct ImagePlan {
     /// Compressed bytes that the pull fetches at most; `None` when there is no pull or the registry did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// The platform that the files ask for, such as `linux/386`; `None`: the host's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Why its registry was not asked, such as `pull_policy never`; `None` where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<String>,
 }
 
 /// What would happen to a shipped file or a setting.

@@ -70,9 +70,14 @@ async fn pin(
     } else {
         present(job, &image).await?
     };
+    // What was pulled by its name alone has its digest now.
+    let digest = image.digest.or_else(|| {
+        let named = local.digests.iter().filter_map(|name| name.split_once('@'));
+        named.map(|(_, digest)| digest.to_owned()).next()
+    });
     let pin = ImagePin {
         id: local.id,
-        digest: image.digest,
+        digest: digest.filter(|_| image.unasked.is_none()),
     };
     Ok((image.reference, pin))
 }
@@ -135,7 +140,7 @@ async fn fetch(
     let pull = Pull {
         reference: name.clone(),
         digest: image.digest.clone(),
-        platform: platform.to_owned(),
+        platform: image.platform.as_deref().unwrap_or(platform).to_owned(),
         auth: auths
             .iter()
             .find(|auth| auth.registry == registry_of(name))

@@ -16,13 +16,20 @@ use proto::status::{ContainerStatus, StackStatus};
 use super::found::{self, Found};
 use super::surroundings;
 use crate::deploy::known;
-use crate::engine::{Container, Engine, LocalImage, RemoteImage};
-use crate::planner::{self, HostFiles, ImageFacts, Inputs, Planned};
+use crate::engine::{Container, Engine, LocalImage};
+use crate::planner::{self, HostFiles, ImageFacts, Inputs, Planned, Remote};
 use crate::projectdir::{Known, OnHost, ProjectDir};
+use crate::resolved::PullPolicy;
 use crate::store::{Applied, Revision, Stage, Store};
 
 /// What a registry that limits how often it is asked is left alone for, within the time that a plan has.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+
+/// What a stack wants of an image.
+struct Wanted<'a> {
+    policy: PullPolicy,
+    platform: Option<&'a str>,
+}
 
 /// What a plan is made with.
 pub(super) struct Facts<'a> {
@@ -58,7 +65,14 @@ impl Facts<'_> {
         let part = planner::part(scope, stage, base.as_ref())?;
         let covered = |name: &ServiceName| part.as_ref().is_none_or(|part| part.covers(name));
         let names = stage.resolved.images_of(covered);
-        let images = join_all(names.keys().map(|name| image_facts(engine, name, auths)));
+        let mut wanted = BTreeMap::new();
+        for (name, services) in &names {
+            let policy = stage.resolved.pull_policy_of(services);
+            let platform = stage.resolved.platform_of(name, services)?;
+            wanted.insert(*name, Wanted { policy, platform });
+        }
+        let images = wanted.iter();
+        let images = join_all(images.map(|(name, it)| image_facts(engine, name, it, auths)));
         let (facts, containers, images) = tokio::join!(
             engine.facts(),
             engine.containers(&stage.spec.project),
@@ -283,13 +297,23 @@ fn host_files(
     Ok(host)
 }
 
+/// What is here under a name, and what its registry says.
 async fn image_facts(
     engine: &dyn Engine,
     name: &str,
+    wanted: &Wanted<'_>,
     auths: &[RegistryAuth],
 ) -> Result<(String, ImageFacts), Fault> {
     let local = engine.image(name).await?;
-    let remote = remote_image(engine, name, local.as_ref(), auths).await;
+    let local = local.filter(|local| wanted.platform.is_none_or(|platform| local.is_of(platform)));
+    let remote = match (wanted.policy, &local) {
+        (PullPolicy::Build | PullPolicy::Never, _) | (PullPolicy::Missing, Some(_)) => {
+            Remote::Unasked
+        }
+        (PullPolicy::Missing | PullPolicy::Newest, _) => {
+            remote_image(engine, name, local.as_ref(), auths).await
+        }
+    };
     let facts = ImageFacts {
         local,
         remote,
@@ -303,7 +327,7 @@ async fn remote_image(
     name: &str,
     here: Option<&LocalImage>,
     auths: &[RegistryAuth],
-) -> Result<RemoteImage, Fault> {
+) -> Remote {
     let registry = registry_of(name);
     let auth = auth_of(name, auths);
     let mut limited = None;
@@ -319,15 +343,13 @@ async fn remote_image(
     };
     let answer = tokio::time::timeout(RESOLVE_TIMEOUT, asked).await;
     match (answer, limited) {
-        (Ok(answer), _) => answer.map_err(Fault::from),
-        (Err(_), Some(limited)) => Err(limited.into()),
-        (Err(_), None) => Err(Fault::new(
-            FaultKind::Failed,
-            format!(
-                "registry {registry} did not answer within {} s",
-                RESOLVE_TIMEOUT.as_secs()
-            ),
-        )),
+        (Ok(Ok(remote)), _) => Remote::Said(remote),
+        (Ok(Err(error)), _) | (Err(_), Some(error)) if !error.is_slow() => {
+            Remote::Failed(error.into())
+        }
+        _ => Remote::Slow {
+            registry: registry.to_owned(),
+        },
     }
 }
 

@@ -209,19 +209,7 @@ impl Docker {
 
     /// Takes a name away from an image.
     pub(super) async fn untag(&self, reference: &str) -> Result<(), EngineError> {
-        let ask = Ask {
-            method: "DELETE",
-            deadline: REMOVAL,
-            ..get(
-                format!("removing the image name {reference}"),
-                format!("/images/{}", encoded(reference)?),
-            )
-        };
-        match self.api.bytes(&ask).await {
-            // A container that uses the image keeps it under this name.
-            Err(Refusal::Status(404 | 409, _)) | Ok(_) => Ok(()),
-            Err(refusal) => Err(refusal.into_error(&ask.what)),
-        }
+        take_name(&self.api, reference).await
     }
 
     /// Every name in a repository.
@@ -320,6 +308,22 @@ async fn give_name(api: &Api, image: &str, repository: &str, tag: &str) -> Resul
         )
     };
     act(api, &ask).await
+}
+
+/// Takes a name from an image; one that a container uses may keep it.
+async fn take_name(api: &Api, reference: &str) -> Result<(), EngineError> {
+    let ask = Ask {
+        method: "DELETE",
+        deadline: REMOVAL,
+        ..get(
+            format!("removing the image name {reference}"),
+            format!("/images/{}", encoded(reference)?),
+        )
+    };
+    match api.bytes(&ask).await {
+        Err(Refusal::Status(404 | 409, _)) | Ok(_) => Ok(()),
+        Err(refusal) => Err(refusal.into_error(&ask.what)),
+    }
 }
 
 async fn image(api: &Api, reference: &str) -> Result<Option<LocalImage>, EngineError> {

@@ -7,6 +7,17 @@ use proto::fault::{Fault, FaultKind};
 /// What to do about a Compose that is missing or too old.
 const COMPOSE_WANTED: &str = "install the Compose plugin on the host, 2.26 or newer: docker-compose-plugin from Docker's packages, docker-compose of Debian 13, or docker-compose-v2 of Ubuntu";
 
+/// Why a registry did not give an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwilling {
+    /// It said no, or could not be asked.
+    Refused,
+    /// It only wants to be asked less often.
+    Limited,
+    /// It said nothing in time.
+    Silent,
+}
+
 /// A failure of Docker or Compose.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
@@ -58,8 +69,8 @@ pub enum EngineError {
         message: String,
         /// What to do, where it is known.
         hint: Option<String>,
-        /// Whether the registry only wants to be asked less often: the same may go well later.
-        limited: bool,
+        /// Whether the same may go well later.
+        unwilling: Unwilling,
     },
     /// The image exists, for other platforms.
     #[error("image {image} has no {wanted} variant")]
@@ -95,7 +106,25 @@ pub enum EngineError {
 impl EngineError {
     /// Whether a registry only wants to be asked less often.
     pub(crate) fn is_limited(&self) -> bool {
-        matches!(self, Self::Image { limited: true, .. })
+        matches!(
+            self,
+            Self::Image {
+                unwilling: Unwilling::Limited,
+                ..
+            }
+        )
+    }
+
+    /// Whether what was asked did not answer in time.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut { .. }
+                | Self::Image {
+                    unwilling: Unwilling::Silent,
+                    ..
+                }
+        )
     }
 
     /// Whether something that is neither Compose nor the agent ended Compose.

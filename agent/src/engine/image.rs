@@ -17,6 +17,13 @@ pub struct LocalImage {
 }
 
 impl LocalImage {
+    /// Whether it is of a platform such as `linux/386` or `linux/arm64/v8`; the variant is the engine's to tell.
+    #[must_use]
+    pub fn is_of(&self, platform: &str) -> bool {
+        let mut parts = platform.split('/');
+        (parts.next(), parts.next()) == (Some(&self.os), Some(&self.architecture))
+    }
+
     /// Whether it is what a registry has under this `sha256:…`.
     #[must_use]
     pub fn has_digest(&self, digest: &str) -> bool {

@@ -104,7 +104,7 @@ fn image(local: bool, remote: &str) -> ImageFacts {
     };
     ImageFacts {
         local,
-        remote: Ok(remote),
+        remote: Remote::Said(remote),
         layers: None,
     }
 }
@@ -317,21 +317,57 @@ fn a_container_changed_by_hand_is_recreated() {
 fn a_registry_that_is_down_is_a_warning_when_the_image_is_here() {
     let mut case = settled();
     let down = Fault::new(FaultKind::Failed, "the registry refused the connection");
-    case.images.get_mut("org/web:1").unwrap().remote = Err(down.clone());
+    case.images.get_mut("org/web:1").unwrap().remote = Remote::Failed(down.clone());
     let plan = run(&case).unwrap();
     assert!(!plan.has_changes());
     assert_eq!(plan.warnings.len(), 1);
     case.images.get_mut("org/web:1").unwrap().local = None;
     let fault = run(&case).unwrap_err();
-    assert_eq!(fault.what, down.what);
+    assert_eq!(fault.what, format!("image org/web:1: {}", down.what));
     assert_eq!(fault.causes, ["it is the image of web"]);
+}
+
+#[test]
+fn a_registry_that_is_slow_is_waited_for_where_the_image_is_not_here() {
+    let mut case = settled();
+    let registry = "r.example".to_owned();
+    case.images.get_mut("org/web:1").unwrap().remote = Remote::Slow { registry };
+    let plan = run(&case).unwrap();
+    assert!(!plan.has_changes());
+    let warning =
+        "org/web:1: registry r.example did not answer within 5 s; the image on the host is used";
+    assert_eq!(plan.warnings, [warning]);
+    case.images.get_mut("org/web:1").unwrap().local = None;
+    let plan = run(&case).unwrap();
+    assert!(plan.images[0].pull && plan.images[0].digest.is_none());
+    let warning = "org/web:1: registry r.example did not answer within 5 s; the deploy waits for it before anything is changed";
+    assert_eq!(plan.warnings, [warning]);
+}
+
+#[test]
+fn a_registry_that_is_not_to_be_asked_is_not_and_the_plan_says_why() {
+    let mut case = settled();
+    case.stage.resolved.services[0].pull_policy = Some("never".to_owned());
+    case.base = Some(revision(&case.stage));
+    case.images.get_mut("org/web:1").unwrap().remote = Remote::Unasked;
+    let plan = run(&case).unwrap();
+    assert!(!plan.has_changes());
+    assert_eq!(plan.images[0].unasked.as_deref(), Some("pull_policy never"));
+    case.images.get_mut("org/web:1").unwrap().local = None;
+    let fault = run(&case).unwrap_err();
+    let what =
+        "image org/web:1: it is not on the host, and pull_policy never keeps it from being pulled";
+    assert_eq!(fault.what, what);
 }
 
 #[test]
 fn an_image_for_another_platform_is_refused_before_anything_stops() {
     let mut case = settled();
     let facts = case.images.get_mut("org/web:1").unwrap();
-    facts.remote.as_mut().unwrap().platforms = vec!["linux/arm64/v8".to_owned()];
+    facts.remote = Remote::Said(RemoteImage {
+        digest: "sha256:two".to_owned(),
+        platforms: vec!["linux/arm64/v8".to_owned()],
+    });
     let fault = run(&case).unwrap_err();
     assert_eq!(fault.what, "image org/web:1 has no linux/amd64 variant");
     assert_eq!(fault.hints, ["it is offered for linux/arm64/v8"]);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use agent::engine::EngineError;
 use agent::engine::scripted::{Behaviour, Method, Trouble};
+use agent::engine::{EngineError, Unwilling};
 use proto::event::{EventKind, Outcome, State};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ fn refused_pull() -> EngineError {
         image: "r/web:2".to_owned(),
         message: "the registry is on fire".to_owned(),
         hint: None,
-        limited: false,
+        unwilling: Unwilling::Refused,
     }
 }
 

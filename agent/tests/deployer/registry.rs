@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use agent::engine::EngineError;
 use agent::engine::scripted::{Method, Trouble};
+use agent::engine::{EngineError, Unwilling};
 use proto::event::{EventKind, Outcome, State};
 use proto::fault::FaultKind;
 use serde_json::json;
@@ -25,13 +25,13 @@ async fn first_version() -> World {
     world
 }
 
-fn refuses(world: &World, method: Method, times: usize, limited: bool) {
+fn refuses(world: &World, method: Method, times: usize, unwilling: Unwilling) {
     for nth in 1..=times {
         let error = EngineError::Image {
             image: "r/web:2".to_owned(),
             message: "r limits how often it may be asked".to_owned(),
             hint: None,
-            limited,
+            unwilling,
         };
         world.engine.trouble(method, nth, Trouble::Fail(error));
     }
@@ -41,7 +41,7 @@ fn refuses(world: &World, method: Method, times: usize, limited: bool) {
 async fn a_registry_that_limits_is_left_alone_and_asked_again() {
     let world = first_version().await;
     let before = world.count(Method::Pull);
-    refuses(&world, Method::Pull, 2, true);
+    refuses(&world, Method::Pull, 2, Unwilling::Limited);
     let since = Instant::now();
     let end = world.deploy(&second_version(), 2).await;
     assert_eq!(end.outcome, Outcome::Succeeded, "{end:?}");
@@ -60,7 +60,7 @@ async fn a_registry_that_limits_for_ever_fails_the_deploy_in_time_and_the_old_st
     let world = first_version().await;
     let old = (world.revision("shop"), world.container("shop-web-1"));
     let before = world.count(Method::Pull);
-    refuses(&world, Method::Pull, 99, true);
+    refuses(&world, Method::Pull, 99, Unwilling::Limited);
     let since = Instant::now();
     let end = world.deploy(&second_version(), 2).await;
     assert_eq!((end.outcome, end.revision), (Outcome::Failed, old.0));
@@ -74,7 +74,7 @@ async fn a_registry_that_limits_for_ever_fails_the_deploy_in_time_and_the_old_st
 async fn a_wait_for_a_registry_can_be_cancelled() {
     let world = first_version().await;
     let before = world.count(Method::Pull);
-    refuses(&world, Method::Pull, 99, true);
+    refuses(&world, Method::Pull, 99, Unwilling::Limited);
     let mut watcher = world.begin(&second_version(), 2).await;
     until(
         &mut watcher,
@@ -96,7 +96,7 @@ async fn a_wait_for_a_registry_can_be_cancelled() {
 async fn a_pull_that_is_refused_is_not_tried_again() {
     let world = first_version().await;
     let before = world.count(Method::Pull);
-    refuses(&world, Method::Pull, 1, false);
+    refuses(&world, Method::Pull, 1, Unwilling::Refused);
     let end = world.deploy(&second_version(), 2).await;
     assert_eq!(end.outcome, Outcome::Failed);
     assert_eq!(world.count(Method::Pull) - before, 1);
@@ -105,17 +105,17 @@ async fn a_pull_that_is_refused_is_not_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_asks_a_registry_that_limits_again_within_its_time() {
     let world = first_version().await;
-    refuses(&world, Method::RemoteImage, 2, true);
+    refuses(&world, Method::RemoteImage, 2, Unwilling::Limited);
     assert!(world.plan(&second_version()).await.is_ok());
     let before = world.count(Method::RemoteImage);
-    refuses(&world, Method::RemoteImage, 9, true);
+    refuses(&world, Method::RemoteImage, 9, Unwilling::Limited);
     let since = Instant::now();
     let fault = world.plan(&second_version()).await.unwrap_err();
     assert!(fault.what.contains("limits how often"), "{fault}");
     assert_eq!(world.count(Method::RemoteImage) - before, 3);
     assert!(since.elapsed() <= 5 * SECOND, "{:?}", since.elapsed());
     let world = first_version().await;
-    refuses(&world, Method::RemoteImage, 9, false);
+    refuses(&world, Method::RemoteImage, 9, Unwilling::Refused);
     let before = world.count(Method::RemoteImage);
     world.plan(&second_version()).await.unwrap_err();
     assert_eq!(world.count(Method::RemoteImage) - before, 1);

@@ -234,7 +234,7 @@ fn images(plan: &Plan) -> Vec<Line> {
     let listed: Vec<&ImagePlan> = plan
         .images
         .iter()
-        .filter(|image| image.pull || image.digest.is_none())
+        .filter(|image| image.pull || image.unasked.is_some() || image.digest.is_none())
         .collect();
     let width = listed
         .iter()
@@ -248,16 +248,20 @@ fn images(plan: &Plan) -> Vec<Line> {
 }
 
 fn image_line(image: &ImagePlan, width: usize) -> Line {
-    let (word, tone) = if image.pull {
-        ("pull", Tone::Busy)
-    } else {
-        ("unsure", Tone::Warn)
+    let (sign, word, tone) = match (image.pull, &image.unasked) {
+        (true, _) => ('↓', "pull", Tone::Busy),
+        (false, Some(_)) => (' ', "as is", Tone::Faint),
+        (false, None) => ('?', "unsure", Tone::Warn),
     };
     let services: Vec<&str> = image.services.iter().map(|one| one.as_str()).collect();
     let line = Line::new()
-        .toned(tone, format!("  ↓ {word:9} "))
+        .toned(tone, format!("  {sign} {word:9} "))
         .text(format!("{:width$}  ", image.reference))
         .toned(Tone::Faint, digests(image));
+    let line = match &image.platform {
+        Some(platform) => line.text(format!("  {platform}")),
+        None => line,
+    };
     let line = match image.bytes {
         Some(most) => line.text(format!("  at most {}", bytes(most))),
         None => line,
@@ -269,7 +273,11 @@ fn image_line(image: &ImagePlan, width: usize) -> Line {
 fn digests(image: &ImagePlan) -> String {
     let before = image.before.as_deref().map(words::digest);
     let after = image.digest.as_deref().map(words::digest);
+    if let Some(why) = &image.unasked {
+        return format!("the host's, its registry is not asked: {why}");
+    }
     match (before, after) {
+        (_, None) if image.pull => "the registry has not said yet what it is".to_owned(),
         (_, None) => "the registry did not say what it is now".to_owned(),
         (Some(before), Some(after)) if image.pull && before != after => {
             format!("{before} -> {}", words::beside(before, after))

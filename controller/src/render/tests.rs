@@ -196,14 +196,28 @@ fn plan() -> Plan {
                 services: vec!["mauka".parse().unwrap(), "worker".parse().unwrap()],
                 before: Some("sha256:99aa71c0ffee".to_owned()),
                 bytes: Some(48_300_000),
+                ..ImagePlan::default()
             },
             ImagePlan {
                 reference: "mongo:4".to_owned(),
                 digest: None,
                 pull: false,
                 services: vec!["mongo".parse().unwrap()],
-                before: None,
-                bytes: None,
+                ..ImagePlan::default()
+            },
+            ImagePlan {
+                reference: "registry/demo:local".to_owned(),
+                services: vec!["nginx".parse().unwrap()],
+                unasked: Some("pull_policy never".to_owned()),
+                ..ImagePlan::default()
+            },
+            ImagePlan {
+                reference: "registry/old:1".to_owned(),
+                digest: Some("sha256:77aa71c0ffee".to_owned()),
+                pull: true,
+                services: vec!["certbot".parse().unwrap()],
+                platform: Some("linux/386".to_owned()),
+                ..ImagePlan::default()
             },
         ],
         files: vec![

@@ -309,6 +309,8 @@ impl From<ImagePlan> for wire::ImagePlan {
             services,
             before,
             bytes,
+            platform,
+            unasked,
         } = plan;
         Self {
             reference,
@@ -317,6 +319,8 @@ impl From<ImagePlan> for wire::ImagePlan {
             services: texts(services),
             before: before.unwrap_or_default(),
             bytes,
+            platform: platform.unwrap_or_default(),
+            unasked: unasked.unwrap_or_default(),
         }
     }
 }
@@ -331,6 +335,8 @@ impl TryFrom<wire::ImagePlan> for ImagePlan {
             services,
             before,
             bytes,
+            platform,
+            unasked,
         } = message;
         let named = |text: String| (!text.is_empty()).then_some(text);
         Ok(Self {
@@ -340,6 +346,8 @@ impl TryFrom<wire::ImagePlan> for ImagePlan {
             services: parse_all(services)?,
             before: named(before),
             bytes,
+            platform: named(platform),
+            unasked: named(unasked),
         })
     }
 }

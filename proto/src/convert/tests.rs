@@ -253,15 +253,19 @@ fn any_image() -> impl Strategy<Value = ImagePlan> {
         services,
         digest(),
         bytes,
+        prop::option::of("linux/[a-z]{3}"),
+        prop::option::of("pull_policy [a-z]{3}"),
     )
         .prop_map(
-            |(reference, digest, pull, services, before, bytes)| ImagePlan {
+            |(reference, digest, pull, services, before, bytes, platform, unasked)| ImagePlan {
                 reference,
                 digest,
                 pull,
                 services,
                 before,
                 bytes,
+                platform,
+                unasked,
             },
         )
 }

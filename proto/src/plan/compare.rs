@@ -110,8 +110,8 @@ mod tests {
                 digest: Some("sha256:one".to_owned()),
                 pull: true,
                 services: vec!["web".parse().unwrap()],
-                before: None,
                 bytes: Some(1),
+                ..ImagePlan::default()
             }],
             files: vec![FilePlan {
                 path: "a".parse().unwrap(),

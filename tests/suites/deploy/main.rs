@@ -22,6 +22,7 @@ mod hooks;
 mod host_files;
 mod hosts;
 mod identities;
+mod images;
 mod killed;
 mod leaving;
 mod many;

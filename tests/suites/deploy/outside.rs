@@ -72,7 +72,16 @@ fn an_image_that_is_refused_hangs_or_trickles_leaves_the_old() {
         assert!(blobs.len() <= 2 * distinct.len(), "after {code}: {blobs:?}");
     }
     faulty.fail("/blobs/", Fault::Hang);
-    case.deploy().with(1, &[&name, "did not answer within 5 s"]);
+    let mut deploy = Beside::start(&case, &["deploy", "emilia", "--yes"]);
+    let slow = format!(
+        "{name}: registry {} did not answer within 5 s",
+        faulty.address()
+    );
+    deploy.until(&slow);
+    deploy.until("pulling");
+    case.controller(&["cancel", "emilia/withheld"]).done();
+    assert_eq!(deploy.end().0, 1);
+    assert_eq!(case.id("web"), before);
     faulty.clear();
     faulty.fail("/blobs/", Fault::Trickle(1000));
     let mut deploy = Beside::start(&case, &["deploy", "emilia", "--yes"]);

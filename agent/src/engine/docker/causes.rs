@@ -2,7 +2,7 @@
 
 use proto::registry::registry_of;
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Unwilling};
 
 /// Whether the engine says that the image is there, for others.
 pub(super) fn is_platform(message: &str) -> bool {
@@ -41,7 +41,11 @@ pub(super) fn explain(reference: &str, code: u16, words: &str) -> EngineError {
         image: reference.to_owned(),
         message,
         hint: hint.map(|hint| hint.replace("{registry}", registry)),
-        limited: LIMITED.applies(code, &lower),
+        unwilling: if LIMITED.applies(code, &lower) {
+            Unwilling::Limited
+        } else {
+            Unwilling::Refused
+        },
     }
 }
 
@@ -55,7 +59,7 @@ pub(super) fn full(reference: &str, folder: &str, words: &str) -> EngineError {
             "make room on the host: docker system df shows what takes it, and docker image prune removes what nothing uses"
                 .to_owned(),
         ),
-        limited: false,
+        unwilling: Unwilling::Refused,
     }
 }
 
@@ -97,6 +101,18 @@ const CAUSES: &[Cause] = &[
         hint: "on the host: /etc/docker/certs.d/{registry}/ca.crt",
     },
     Cause {
+        // The name server refused the connection, not the registry.
+        words: &[
+            "dial tcp: lookup",
+            "no such host",
+            "server misbehaving",
+            "name resolution",
+        ],
+        codes: &[],
+        says: "the host cannot find {registry}",
+        hint: "look at the host's name servers, and at the registry's name",
+    },
+    Cause {
         words: &["connection refused"],
         codes: &[],
         says: "{registry} refuses connections",
@@ -111,12 +127,6 @@ const CAUSES: &[Cause] = &[
         codes: &[],
         says: "{registry} sent something else than it was asked for",
         hint: "push the image again; what the registry keeps of it is damaged, or changed on the way",
-    },
-    Cause {
-        words: &["no such host", "server misbehaving", "name resolution"],
-        codes: &[],
-        says: "the host cannot find {registry}",
-        hint: "",
     },
     Cause {
         words: &[
@@ -245,6 +255,11 @@ mod tests {
             (
                 500,
                 "Get \"https://r/v2/\": dial tcp: lookup r: no such host",
+                "the host cannot find r.example:5000",
+            ),
+            (
+                500,
+                "Get \"https://r/v2/\": dial tcp: lookup r on 10.0.0.53:53: read udp 10.0.0.2:4411->10.0.0.53:53: read: connection refused",
                 "the host cannot find r.example:5000",
             ),
             (

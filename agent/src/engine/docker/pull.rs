@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::{Api, Ask, Refusal};
 use super::reference::Reference;
 use super::{causes, image, registry};
-use crate::engine::{EngineError, LayerProgress, LocalImage, Pull};
+use crate::engine::{EngineError, LayerProgress, LocalImage, Pull, Unwilling};
 
 /// How long the engine may say nothing at all. It reports each layer many times a second, but waits out a slow
 /// registry in silence.
@@ -75,6 +75,13 @@ async fn work(
         Some(digest) => format!("{}@{digest}", reference.repository),
         None => format!("{}:{}", reference.repository, tag.unwrap_or("latest")),
     };
+    if digest.is_some()
+        && let Some(other) = image(api, &exact).await?
+        && !other.is_of(&pull.platform)
+    {
+        // Under the digest of an index the engine keeps one platform, and refuses to put another in its place.
+        super::take_name(api, &exact).await?;
+    }
     let fetched = fetch(api, pull, &exact, &progress).await;
     let present = match (fetched, digest) {
         (Ok(()), _) => image(api, &exact).await?,
@@ -89,7 +96,7 @@ async fn work(
         image: pull.reference.clone(),
         message: "the engine reports it as pulled and does not have it".to_owned(),
         hint: None,
-        limited: false,
+        unwilling: Unwilling::Refused,
     })?;
     prove(pull, digest, &present)?;
     if let (Some(_), Some(tag)) = (digest, tag) {
@@ -228,18 +235,16 @@ fn prove(pull: &Pull, digest: Option<&str>, image: &LocalImage) -> Result<(), En
                 image.id
             ),
             hint: None,
-            limited: false,
+            unwilling: Unwilling::Refused,
         });
     }
-    let mut wanted = pull.platform.split('/');
-    let is = (image.os.as_str(), image.architecture.as_str());
-    if (wanted.next(), wanted.next()) == (Some(is.0), Some(is.1)) {
+    if image.is_of(&pull.platform) {
         return Ok(());
     }
     Err(EngineError::Platform {
         image: pull.reference.clone(),
         wanted: pull.platform.clone(),
-        offered: vec![format!("{}/{}", is.0, is.1)],
+        offered: vec![format!("{}/{}", image.os, image.architecture)],
     })
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::api::{Api, Ask, Refusal};
 use super::causes::explain;
 use super::request::encoded;
-use crate::engine::{EngineError, RemoteImage};
+use crate::engine::{EngineError, RemoteImage, Unwilling};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -94,7 +94,7 @@ fn silent(reference: &str, after: Duration) -> EngineError {
         image: reference.to_owned(),
         message: format!("{registry} did not answer within {} s", after.as_secs()),
         hint: None,
-        limited: false,
+        unwilling: Unwilling::Silent,
     }
 }
 

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::World;
 use crate::engine::docker::reference::Reference;
-use crate::engine::{EngineError, LocalImage, RemoteImage};
+use crate::engine::{EngineError, LocalImage, RemoteImage, Unwilling};
 
 impl World {
     /// Puts an image into the registry; older ones stay there under their digests.
@@ -45,7 +45,7 @@ impl World {
                 image: name.to_owned(),
                 message: "it does not exist in the registry".to_owned(),
                 hint: None,
-                limited: false,
+                unwilling: Unwilling::Refused,
             })
     }
 
@@ -104,7 +104,7 @@ impl World {
             image: which.to_owned(),
             message: "No such image".to_owned(),
             hint: None,
-            limited: false,
+            unwilling: Unwilling::Refused,
         })?;
         self.store.insert(tagged(reference), image);
         Ok(())
