@@ -10,6 +10,7 @@ use std::time::Duration;
 use proto::event::{EventKind, Outcome, State};
 use proto::fault::{Fault, FaultKind, FaultReason};
 use proto::id::{DeployId, OperatorName, RevisionId, StackName};
+use proto::registry::RegistryAuth;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -82,6 +83,8 @@ pub struct Job {
     pub stopping: CancellationToken,
     /// Where an operator confirms what it has brought.
     pub confirmation: Confirmation,
+    /// Logins for registries, held in memory alone.
+    pub auths: Vec<RegistryAuth>,
 }
 
 /// Runs a deploy, or goes on with one that an earlier agent began. Answers its last event, `Finished`, which the owner
@@ -170,9 +173,9 @@ impl Job {
         self.enter(State::Planned);
         let goal = self.goal(work)?;
         let images = match (&goal, work) {
-            (Goal::Stage { stage, plan, .. }, Work::Deploy { auths, force, .. }) => {
+            (Goal::Stage { stage, plan, .. }, Work::Deploy { force, .. }) => {
                 self.before(stage, *force).await?;
-                pull::pull(self, stage, plan, auths).await?
+                pull::pull(self, stage, plan).await?
             }
             (Goal::Revision(revision), _) => {
                 restore::check(self, revision).await?;

@@ -31,13 +31,13 @@ use proto::check::Finding;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{HostName, ServiceName};
 use proto::plan::Plan;
-use proto::registry::RegistryAuth;
 
 use crate::agents::{Agent, Arch};
 use crate::cli::{
     AttachArgs, AuditArgs, CancelArgs, ConfirmArgs, DeployArgs, DoctorArgs, DownArgs, HistoryArgs,
     HostUpgradeArgs, LogsArgs, Output, PlanArgs, RollbackArgs, SourceArgs, StatusArgs, VersionArgs,
 };
+use crate::docker_auth::Logins;
 use crate::error::Failure;
 use crate::event::Place;
 use crate::exit::Exit;
@@ -139,10 +139,7 @@ pub trait Fleet: Send + Sync + 'static {
     }
 
     /// Credentials for those registries that there are any for, within a deadline of its own.
-    fn auths<'a>(
-        &'a self,
-        registries: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>>;
+    fn auths<'a>(&'a self, registries: &'a [String]) -> BoxFuture<'a, Result<Logins, Fault>>;
 }
 
 /// What every command is given.

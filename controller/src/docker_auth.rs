@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use proto::fault::{Fault, FaultKind};
 use proto::registry::RegistryAuth;
 
@@ -85,6 +85,32 @@ pub enum DockerAuthError {
     },
 }
 
+impl DockerAuthError {
+    /// Whether a credential helper failed; the configuration is in order then.
+    fn is_the_helpers(&self) -> bool {
+        matches!(
+            self,
+            Self::Helper { .. } | Self::Failed { .. } | Self::Answer { .. }
+        )
+    }
+}
+
+/// In one line.
+fn told(error: DockerAuthError) -> String {
+    let Fault {
+        what,
+        causes,
+        output,
+        hints,
+        ..
+    } = error.into();
+    let why = [vec![what], causes, output].concat().join(": ");
+    match hints.first() {
+        Some(hint) => format!("{why}; {hint}"),
+        None => why,
+    }
+}
+
 impl From<DockerAuthError> for Fault {
     fn from(error: DockerAuthError) -> Self {
         let kind = match error {
@@ -122,15 +148,24 @@ impl From<DockerAuthError> for Fault {
     }
 }
 
+/// Logins for registries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logins {
+    /// Those that there are.
+    pub found: Vec<RegistryAuth>,
+    /// Why there is none for a registry that should have one; its images may be public all the same.
+    pub failed: Vec<String>,
+}
+
 /// The logins for `registries` (as [`proto::registry::registry_of`] spells them) that the configuration
 /// in `config_dir` has; a registry without one is left out, because its images may be public.
 ///
 /// # Errors
-/// When the configuration is broken, or a credential helper does not answer.
+/// When the configuration is broken. A credential helper that fails is told beside what was found.
 pub async fn credentials(
     config_dir: &Path,
     registries: &[String],
-) -> Result<Vec<RegistryAuth>, DockerAuthError> {
+) -> Result<Logins, DockerAuthError> {
     Lookup {
         config_dir,
         search_path: None,
@@ -147,13 +182,10 @@ struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    async fn credentials(
-        &self,
-        registries: &[String],
-    ) -> Result<Vec<RegistryAuth>, DockerAuthError> {
+    async fn credentials(&self, registries: &[String]) -> Result<Logins, DockerAuthError> {
         let path = self.config_dir.join("config.json");
         let Some(config) = ConfigFile::load(&path)? else {
-            return Ok(Vec::new());
+            return Ok(Logins::default());
         };
         let mut once: Vec<&str> = Vec::new();
         for registry in registries {
@@ -166,11 +198,16 @@ impl Lookup<'_> {
             .into_iter()
             .map(|registry| self.one(&path, &config, registry))
             .collect();
-        let found: Vec<Option<RegistryAuth>> = stream::iter(lookups)
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(found.into_iter().flatten().collect())
+        let mut asked = stream::iter(lookups).buffered(AT_ONCE);
+        let mut logins = Logins::default();
+        while let Some(one) = asked.next().await {
+            match one {
+                Ok(found) => logins.found.extend(found),
+                Err(error) if error.is_the_helpers() => logins.failed.push(told(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(logins)
     }
 
     async fn one(

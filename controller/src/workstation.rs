@@ -11,7 +11,6 @@ use proto::check::Finding;
 use proto::fault::{Fault, FaultKind};
 use proto::id::{BlobId, HostName};
 use proto::plan::Plan;
-use proto::registry::RegistryAuth;
 use proto::stack::{ShippedFile, StackOffer};
 
 use crate::agents::{self, Agent, Arch};
@@ -287,7 +286,7 @@ impl Fleet for LocalFleet {
     fn auths<'a>(
         &'a self,
         registries: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>> {
+    ) -> BoxFuture<'a, Result<docker_auth::Logins, Fault>> {
         async { Ok(docker_auth::credentials(&self.docker_config, registries).await?) }.boxed()
     }
 }

@@ -50,6 +50,9 @@ pub struct HistoryEntry {
     pub kept: bool,
     /// What it changed, in names and never in values.
     pub changes: Vec<String>,
+    /// Where the images of that revision come from, while it is kept; empty from agents that do not tell.
+    #[serde(skip)]
+    pub registries: Vec<String>,
 }
 
 impl HistoryEntry {

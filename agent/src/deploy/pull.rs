@@ -35,12 +35,11 @@ pub(super) async fn pull(
     job: &Job,
     stage: &Stage,
     plan: &Plan,
-    auths: &[RegistryAuth],
 ) -> Result<BTreeMap<String, ImagePin>, Stopped> {
     let facts = job.engine.facts().await?;
     let platform = format!("{}/{}", facts.os, facts.architecture);
     let pins = stream::iter(plan.images.clone())
-        .map(|image| pin(job, image, &platform, auths))
+        .map(|image| pin(job, image, &platform))
         .buffer_unordered(AT_ONCE)
         .try_collect::<BTreeMap<_, _>>()
         .await?;
@@ -59,14 +58,9 @@ pub(super) async fn pull(
     }
 }
 
-async fn pin(
-    job: &Job,
-    image: ImagePlan,
-    platform: &str,
-    auths: &[RegistryAuth],
-) -> Result<(String, ImagePin), Stopped> {
+async fn pin(job: &Job, image: ImagePlan, platform: &str) -> Result<(String, ImagePin), Stopped> {
     let local = if image.pull {
-        fetch(job, &image, platform, auths).await?
+        fetch(job, &image, platform).await?
     } else {
         present(job, &image).await?
     };
@@ -127,12 +121,16 @@ pub(super) async fn patiently(
     job.engine.pull(pull, progress, job.cancel.clone()).await
 }
 
-async fn fetch(
-    job: &Job,
-    image: &ImagePlan,
-    platform: &str,
-    auths: &[RegistryAuth],
-) -> Result<LocalImage, Stopped> {
+/// The login for an image's registry, if one came with the deploy.
+pub(super) fn login(job: &Job, image: &str) -> Option<RegistryAuth> {
+    let registry = registry_of(image);
+    job.auths
+        .iter()
+        .find(|auth| auth.registry == registry)
+        .cloned()
+}
+
+async fn fetch(job: &Job, image: &ImagePlan, platform: &str) -> Result<LocalImage, Stopped> {
     let name = &image.reference;
     job.journal.push(EventKind::PullStarted {
         image: name.clone(),
@@ -141,10 +139,7 @@ async fn fetch(
         reference: name.clone(),
         digest: image.digest.clone(),
         platform: image.platform.as_deref().unwrap_or(platform).to_owned(),
-        auth: auths
-            .iter()
-            .find(|auth| auth.registry == registry_of(name))
-            .cloned(),
+        auth: login(job, name),
     };
     let (progress, mut received) = mpsc::channel::<LayerProgress>(PROGRESS_QUEUE);
     let copy = async {

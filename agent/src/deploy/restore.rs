@@ -90,7 +90,10 @@ pub(super) async fn check(job: &Job, target: &Revision) -> Result<(), Stopped> {
     for part in parts(job, target)? {
         for (name, pin) in part.images() {
             if job.engine.image(&pin.id).await?.is_none() {
-                refetch(job, part.revision.id, name, pin).await?;
+                let mut users = part.revision.resolved.services.iter();
+                let user = users.find(|service| service.image == *name);
+                let platform = user.and_then(|service| service.platform.clone());
+                refetch(job, part.revision.id, name, pin, platform).await?;
             }
         }
         for file in &part.revision.spec.files {
@@ -103,13 +106,13 @@ pub(super) async fn check(job: &Job, target: &Revision) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// An image that somebody has removed from the host is asked of its registry once more, by the digest it had. Without
-/// a login: those of the deploy are long gone.
+/// An image that somebody has removed from the host is asked of its registry once more, by the digest it had.
 async fn refetch(
     job: &Job,
     revision: RevisionId,
     name: &str,
     pin: &ImagePin,
+    platform: Option<String>,
 ) -> Result<(), Stopped> {
     let cause = format!("image {name} has left the host");
     let Some(digest) = &pin.digest else {
@@ -119,8 +122,8 @@ async fn refetch(
     let pull = Pull {
         reference: name.to_owned(),
         digest: Some(digest.clone()),
-        platform: format!("{}/{}", facts.os, facts.architecture),
-        auth: None,
+        platform: platform.unwrap_or_else(|| format!("{}/{}", facts.os, facts.architecture)),
+        auth: pull::login(job, name),
     };
     job.warn(format!("{cause}; it is fetched again as {digest}"));
     // Nobody looks at its progress: it is dropped.

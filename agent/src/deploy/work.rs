@@ -52,6 +52,9 @@ pub enum Work {
         stack: StackName,
         /// Which revision.
         to: RevisionId,
+        /// Logins for images that have left the host; a restarted agent has none.
+        #[serde(skip)]
+        auths: Vec<RegistryAuth>,
     },
     /// Take a stack down.
     Down {
@@ -78,6 +81,15 @@ impl Work {
     pub fn save(&self, folder: &Path) -> Result<(), FileError> {
         files::private_dir(folder)?;
         record::write(&folder.join("work.json"), self)
+    }
+
+    /// Logins that came with it.
+    #[must_use]
+    pub fn auths(&self) -> &[RegistryAuth] {
+        match self {
+            Self::Deploy { auths, .. } | Self::Rollback { auths, .. } => auths,
+            Self::Down { .. } => &[],
+        }
     }
 
     /// Which stack it is about.
@@ -136,7 +148,7 @@ impl Job {
                     confirm_within: *confirm_within,
                 }
             }
-            Work::Rollback { stack, to } => {
+            Work::Rollback { stack, to, .. } => {
                 let revision = self.store.revision(stack, to)?;
                 let revision = revision.ok_or_else(|| point::unknown(no_such("revision")))?;
                 Goal::Revision(Box::new(revision))

@@ -1,11 +1,12 @@
 //! What has been done to a stack, told from the deploys' folders and the revisions that are kept.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::event::{EventKind, Outcome, State};
 use proto::fault::Fault;
 use proto::history::{Deed, Ending, HistoryEntry};
 use proto::id::{DeployId, RevisionId, StackName};
+use proto::registry::registry_of;
 
 use super::{Deployer, Request, unknown_stack};
 use crate::files::FileError;
@@ -15,7 +16,8 @@ use crate::store::Revision;
 /// What is on the host, to tell of each revision whether it is.
 struct Kept {
     current: Option<RevisionId>,
-    ids: BTreeSet<RevisionId>,
+    /// Each kept revision, with where its images come from.
+    registries: BTreeMap<RevisionId, Vec<String>>,
 }
 
 impl Deployer {
@@ -29,7 +31,7 @@ impl Deployer {
         let current = readable(self.store.current(stack)).flatten();
         let kept = Kept {
             current: current.map(|revision| revision.id),
-            ids: revisions.iter().map(|revision| revision.id).collect(),
+            registries: revisions.iter().map(|it| (it.id, registries(it))).collect(),
         };
         let mut asked = self.asked(stack)?;
         let forgotten = |revision: &&Revision| {
@@ -97,8 +99,11 @@ impl Deployer {
             ending,
             revision,
             current: kept.is_current(revision),
-            kept: revision.is_some_and(|id| kept.ids.contains(&id)),
+            kept: revision.is_some_and(|id| kept.registries.contains_key(&id)),
             changes: request.changes,
+            registries: revision
+                .and_then(|id| kept.registries.get(&id).cloned())
+                .unwrap_or_default(),
         }
     }
 }
@@ -129,8 +134,15 @@ impl Kept {
             current: self.is_current(Some(revision.id)),
             kept: true,
             changes: found(revision).into_iter().collect(),
+            registries: registries(revision),
         }
     }
+}
+
+fn registries(revision: &Revision) -> Vec<String> {
+    let names = revision.images.keys().map(|name| registry_of(name));
+    let names: BTreeSet<&str> = names.collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// What longshore did not make.

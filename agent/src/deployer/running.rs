@@ -46,6 +46,7 @@ impl Deployer {
             cancel,
             stopping: self.stop.clone(),
             confirmation,
+            auths: work.auths().to_vec(),
         }
     }
 

@@ -119,6 +119,7 @@ impl Deployer {
         deploy: DeployId,
         stack: StackName,
         to: Option<RevisionId>,
+        auths: Vec<RegistryAuth>,
         operator: Caller,
     ) -> Result<bool, Fault> {
         let wanted = to.map_or_else(|| "the last".to_owned(), |to| to.to_string());
@@ -133,7 +134,7 @@ impl Deployer {
         check_free(&inner, &stack)?;
         self.store.writable()?;
         let to = self.kept(&stack, to)?;
-        let work = Work::Rollback { stack, to };
+        let work = Work::Rollback { stack, to, auths };
         self.take(&mut inner, deploy, what, operator, work)
     }
 

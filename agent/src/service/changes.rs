@@ -138,13 +138,15 @@ pub(super) async fn rollback(
         deploy,
         stack,
         revision,
+        auths,
     } = request.into_inner();
+    let auths = auths.into_iter().map(Into::into).collect();
     let to = match revision.as_str() {
         "" => None,
         revision => Some(parse(revision)?),
     };
     let (id, stack) = (parse(&deploy)?, parse(&stack)?);
-    let taken = service.deployer().roll_back(id, stack, to, operator);
+    let taken = service.deployer().roll_back(id, stack, to, auths, operator);
     let existed = taken.map_err(refuse)?;
     Ok(Response::new(wire::DeployResponse { deploy, existed }))
 }

@@ -192,7 +192,7 @@ impl World {
     ) -> Result<bool, Fault> {
         let operator = "ana".parse().unwrap();
         self.deployer
-            .roll_back(id(number), name(stack), to, operator)
+            .roll_back(id(number), name(stack), to, Vec::new(), operator)
     }
 
     /// Plans and submits; it is on its way.

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::lock::Lock;
 use super::{Context, Ended, Fleet, Target, scope, some_place};
 use crate::cli::SourceArgs;
+use crate::docker_auth::Logins;
 use crate::event::{Own, Place};
 use crate::fleet_run::{self, Reporter};
 use crate::link::{Link, Staged, Supply};
@@ -83,14 +84,17 @@ impl Links {
 
 /// Credentials, asked for once for each set of registries: a helper may ask a person.
 #[derive(Default)]
-struct Auths(Mutex<HashMap<Vec<String>, Vec<RegistryAuth>>>);
+pub(super) struct Auths(Mutex<HashMap<Vec<String>, Logins>>);
 
 impl Auths {
-    async fn get(
+    pub(super) async fn get(
         &self,
         fleet: &Arc<dyn Fleet>,
         registries: Vec<String>,
-    ) -> Result<Vec<RegistryAuth>, Fault> {
+    ) -> Result<Logins, Fault> {
+        if registries.is_empty() {
+            return Ok(Logins::default());
+        }
         let mut known = self.0.lock().await;
         if let Some(auths) = known.get(&registries) {
             return Ok(auths.clone());
@@ -228,9 +232,13 @@ async fn plan(
     let set = supply.set_in_shell();
     let staged = link.stage(supply, &progress).await;
     let staged = staged.map_err(|fault| shell::explain(fault, &set))?;
-    let auths = auths.get(fleet, staged.registries.clone()).await?;
+    let logins = auths.get(fleet, staged.registries.clone()).await?;
+    let auths = logins.found;
     let planned = link.plan(staged.stage, scope.clone(), auths.clone(), adopt);
-    let mut plan = planned.await?;
+    // What is missing may be why a registry gives nothing.
+    let without = |fault: Fault| logins.failed.iter().fold(fault, Fault::cause);
+    let mut plan = planned.await.map_err(without)?;
+    warnings.extend(logins.failed);
     fleet.check_hooks(reporter.place(), &plan)?;
     // What was noticed here comes first: it is where the operator can do something about it.
     warnings.append(&mut plan.warnings);
@@ -251,7 +259,7 @@ async fn again(
     fleet: &Arc<dyn Fleet>,
 ) -> Result<Planned, Fault> {
     let scope = saved.scope();
-    let auths = auths.get(fleet, saved.registries.clone()).await?;
+    let auths = auths.get(fleet, saved.registries.clone()).await?.found;
     let adopt = saved.plan.adoption.is_some();
     let planned = link.plan(saved.stage, scope.clone(), auths.clone(), adopt);
     let plan = planned.await;

@@ -132,6 +132,7 @@ mod tests {
             current,
             kept,
             changes: Vec::new(),
+            registries: Vec::new(),
         }
     }
 

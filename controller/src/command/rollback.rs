@@ -5,11 +5,12 @@ use std::sync::Arc;
 use proto::fault::{Fault, FaultKind};
 use proto::id::DeployId;
 use proto::limits::HISTORY_MOST;
+use proto::registry::RegistryAuth;
 
 use super::deploy::new_deploy;
 use super::follow::{self, Follow, Turn};
 use super::lock::Lock;
-use super::prepare::Links;
+use super::prepare::{Auths, Links};
 use super::revision::way;
 use super::{Context, Ended, Target, kind, lock, now_millis, some_place, whole_stacks};
 use crate::cli::{Output, RollbackArgs};
@@ -25,6 +26,8 @@ struct Prepared {
     place: Place,
     link: Link,
     way: Way,
+    /// For images that have left the host.
+    auths: Vec<RegistryAuth>,
 }
 
 pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Exit, Ended> {
@@ -62,9 +65,9 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Exit, E
     let work = |(deploy, one): (DeployId, Prepared), reporter: Reporter| {
         let follow = follow.clone();
         async move {
-            let Prepared { place, link, way } = one;
-            let submit = |turn| again(&link, deploy, &place, &way, turn);
-            follow.submit(&link, deploy, &reporter, submit).await;
+            let submit = |turn| again(&one, deploy, turn);
+            let link = &one.link;
+            follow.submit(link, deploy, &reporter, submit).await;
         }
     };
     let job = |one: Prepared| Ok((one.place.clone(), (new_deploy()?, one)));
@@ -94,10 +97,26 @@ async fn ways(
 ) -> Result<Vec<Prepared>, Ended> {
     let links = Links::new(&context.fleet, places.iter().map(|place| &place.host));
     let now = now_millis(context);
+    let auths = Arc::new(Auths::default());
     let work = |to: Option<String>, reporter: Reporter| {
-        let links = Arc::clone(&links);
+        let (links, auths) = (Arc::clone(&links), Arc::clone(&auths));
+        let fleet = Arc::clone(&context.fleet);
         async move {
-            match prepare(&links, to.as_deref(), now, lock, &reporter).await {
+            let prepared = async {
+                let (place, link, way, registries) =
+                    prepare(&links, to.as_deref(), now, lock, &reporter).await?;
+                // Whether an image has left the host only the rollback finds out: what is wrong with a workstation's logins
+                // must not hold it up.
+                let logins = auths.get(&fleet, registries).await;
+                let auths = logins.unwrap_or_default().found;
+                Ok(Prepared {
+                    place,
+                    link,
+                    way,
+                    auths,
+                })
+            };
+            match prepared.await {
                 Ok(prepared) => Some(prepared),
                 Err(fault) => {
                     reporter.own(Own::Broke { fault }).await;
@@ -123,7 +142,7 @@ async fn prepare(
     now_millis: u64,
     lock: Lock,
     reporter: &Reporter,
-) -> Result<Prepared, Fault> {
+) -> Result<(Place, Link, Way, Vec<String>), Fault> {
     let place = reporter.place().clone();
     let link = links.get(&place.host).await?;
     let agent = link.facts().agent_version.clone();
@@ -132,17 +151,20 @@ async fn prepare(
     let most = u32::try_from(HISTORY_MOST).unwrap_or(u32::MAX);
     let entries = link.history(&place.stack, most).await?;
     let way = way(&place, &entries, to, now_millis)?;
-    Ok(Prepared { place, link, way })
+    let mut kept = entries.into_iter();
+    let entry = kept.find(|entry| entry.kept && entry.revision == Some(way.to.id));
+    let registries = entry.map(|entry| entry.registries).unwrap_or_default();
+    Ok((place, link, way, registries))
 }
 
 /// What was agreed to is a certain revision; behind another deploy it must still be the way.
-async fn again(
-    link: &Link,
-    deploy: DeployId,
-    place: &Place,
-    agreed: &Way,
-    turn: Turn,
-) -> Result<(), Fault> {
+async fn again(one: &Prepared, deploy: DeployId, turn: Turn) -> Result<(), Fault> {
+    let Prepared {
+        place,
+        link,
+        way: agreed,
+        auths,
+    } = one;
     if turn == Turn::AfterAnother {
         let most = u32::try_from(HISTORY_MOST).unwrap_or(u32::MAX);
         let entries = link.history(&place.stack, most).await?;
@@ -152,7 +174,8 @@ async fn again(
             return Err(lock::moved_on(place));
         }
     }
-    link.rollback(deploy, &place.stack, agreed.to.id).await
+    link.rollback(deploy, &place.stack, agreed.to.id, auths)
+        .await
 }
 
 fn question(prepared: &[Prepared]) -> String {

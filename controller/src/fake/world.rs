@@ -17,6 +17,7 @@ use proto::stack::{ShippedFile, StackOffer, StackSpec};
 use super::{FakeDial, FakeHost, Script};
 use crate::agents::{Agent, Arch};
 use crate::command::{Fleet, Target};
+use crate::docker_auth::Logins;
 use crate::event::Place;
 use crate::link::{Dial, Supply};
 use crate::shelf::Shelf;
@@ -256,10 +257,7 @@ impl Fleet for FakeFleet {
         self.shelf.lock().unwrap().clone()
     }
 
-    fn auths<'a>(
-        &'a self,
-        registries: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>> {
+    fn auths<'a>(&'a self, registries: &'a [String]) -> BoxFuture<'a, Result<Logins, Fault>> {
         *self.asked_auths.lock().unwrap() += 1;
         let auth = |registry: &String| RegistryAuth {
             registry: registry.clone(),
@@ -267,7 +265,10 @@ impl Fleet for FakeFleet {
             password: "p".to_owned(),
             identity_token: String::new(),
         };
-        let auths = registries.iter().map(auth).collect();
-        async move { Ok(auths) }.boxed()
+        let logins = Logins {
+            found: registries.iter().map(auth).collect(),
+            failed: Vec::new(),
+        };
+        async move { Ok(logins) }.boxed()
     }
 }

@@ -4,6 +4,7 @@ use proto::convert::InvalidMessage;
 use proto::fault::Fault;
 use proto::history::HistoryEntry;
 use proto::id::{DeployId, RevisionId, StackName};
+use proto::registry::RegistryAuth;
 use proto::wire::v1 as wire;
 
 use super::{Link, SHORT};
@@ -18,11 +19,13 @@ impl Link {
         deploy: DeployId,
         stack: &StackName,
         to: RevisionId,
+        auths: &[RegistryAuth],
     ) -> Result<(), Fault> {
         let request = wire::RollbackRequest {
             deploy: deploy.to_string(),
             stack: stack.to_string(),
             revision: to.to_string(),
+            auths: auths.iter().cloned().map(Into::into).collect(),
         };
         self.submit(|link| {
             let (mut client, request) = (link.client.clone(), request.clone());

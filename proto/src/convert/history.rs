@@ -23,6 +23,7 @@ impl From<HistoryEntry> for wire::HistoryEntry {
             current,
             kept,
             changes,
+            registries,
         } = entry;
         let (outcome, state) = ending_to_wire(ending);
         Self {
@@ -37,6 +38,7 @@ impl From<HistoryEntry> for wire::HistoryEntry {
             current,
             kept,
             changes,
+            registries,
         }
     }
 }
@@ -56,6 +58,7 @@ impl TryFrom<wire::HistoryEntry> for HistoryEntry {
             current,
             kept,
             changes,
+            registries,
         } = message;
         Ok(Self {
             deploy: parse(&deploy)?,
@@ -68,6 +71,7 @@ impl TryFrom<wire::HistoryEntry> for HistoryEntry {
             current,
             kept,
             changes,
+            registries,
         })
     }
 }
@@ -135,6 +139,7 @@ mod tests {
                 current: flags.0,
                 kept: flags.1,
                 changes,
+                registries: vec!["ghcr.io".to_owned()],
             }
         }
     }

@@ -50,8 +50,8 @@ pub(super) fn docker(bytes: &[u8]) {
     });
     match found {
         Ok(logins) => {
-            assert!(logins.len() <= registries.len());
-            for login in logins {
+            assert!(logins.found.len() + logins.failed.len() <= registries.len());
+            for login in logins.found {
                 assert!(registries.contains(&login.registry));
                 assert!(!login.password.is_empty() || !login.identity_token.is_empty());
             }

@@ -173,3 +173,61 @@ fn a_slow_registry_is_waited_for_by_the_deploy() {
     assert_eq!(code, 0, "{said}");
     assert_ne!(case.id("web"), before);
 }
+
+/// Somebody has cleaned up on the server, and the registry gives nothing to strangers.
+#[test]
+fn a_rollback_brings_the_login_for_an_image_that_has_left_the_host() {
+    let Some(world) = world() else { return };
+    let alone = Alone::new(world, "cleaned");
+    let registry = world.lab.registry_with_login().unwrap();
+    let config = tempfile::tempdir().unwrap();
+    // ana:harbour, as `docker login` writes it.
+    let auths = format!(
+        "{{\"auths\": {{\"{}\": {{\"auth\": \"YW5hOmhhcmJvdXI=\"}}}}}}",
+        registry.address()
+    );
+    std::fs::write(config.path().join("config.json"), auths).unwrap();
+    let login = [("DOCKER_CONFIG", config.path().to_str().unwrap())];
+    let controller = |words: &[&str]| alone.case.controller_with(words, &login);
+    let running = || {
+        let label = "'{{.Config.Labels.made}}'";
+        let line = format!("docker inspect -f {label} cleaned-web-1");
+        alone.host.sh(&line).unwrap().trim().to_owned()
+    };
+    for version in ["1", "2"] {
+        let image = Image::fixture("web", version)
+            .unwrap()
+            .label("made", version);
+        let name = format!("org/private:{version}");
+        image.push(&registry, &name).unwrap();
+        alone
+            .case
+            .write("compose.yaml", &compose(&registry.image(&name), ""));
+        controller(&["deploy", alone.name(), "--yes"]).done();
+    }
+    // Whatever no container uses goes, longshore's own names included.
+    let first =
+        "docker images --format '{{.Repository}}:{{.Tag}}' | xargs -n 1 docker rmi 2>&1 || true";
+    alone.host.sh(first).unwrap();
+    assert_eq!(running(), "2");
+    controller(&["rollback", alone.name(), "--yes"]).done();
+    assert_eq!(running(), "1");
+    // A helper that is not there is told, and what is public is deployed all the same.
+    std::fs::write(
+        config.path().join("config.json"),
+        "{\"credsStore\": \"gone\"}",
+    )
+    .unwrap();
+    alone.case.write("compose.yaml", WEB);
+    let said = controller(&["deploy", alone.name(), "--yes"]).done();
+    assert!(
+        said.contains("warning: docker-credential-gone cannot be asked"),
+        "{said}"
+    );
+    alone.case.write(
+        "compose.yaml",
+        &compose(&registry.image("org/private:3"), ""),
+    );
+    controller(&["deploy", alone.name(), "--yes"])
+        .with(1, &["docker-credential-gone cannot be asked"]);
+}

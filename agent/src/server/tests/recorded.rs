@@ -262,6 +262,7 @@ async fn every_changing_call_leaves_exactly_one_entry_and_reading_none() {
         deploy: id("4"),
         stack: stack.clone(),
         revision: String::new(),
+        auths: Vec::new(),
     };
     client.rollback(back).await.unwrap_err();
     client.deploy(deploy("no id", id("9"))).await.unwrap_err();

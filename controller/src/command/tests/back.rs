@@ -22,6 +22,7 @@ fn entry(number: u8, revision: u8) -> HistoryEntry {
         current: false,
         kept: true,
         changes: vec!["web: image 1 -> 2".to_owned()],
+        registries: Vec::new(),
     }
 }
 

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proto::id::HostName;
-use proto::registry::RegistryAuth;
 
 use super::*;
 use crate::cli::{Cli, SourceArgs, Verb};
 use crate::command::{self, Context, Fleet, FleetVerb, Target};
+use crate::docker_auth::Logins;
 use crate::exit::Exit;
 use crate::fake::{FakeFleet, FakeHost, Script};
 use crate::link::{Dial, Patience, Supply};
@@ -48,10 +48,7 @@ impl Fleet for WithPrograms {
         self.hosts.gather(target, env)
     }
 
-    fn auths<'a>(
-        &'a self,
-        registries: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<RegistryAuth>, Fault>> {
+    fn auths<'a>(&'a self, registries: &'a [String]) -> BoxFuture<'a, Result<Logins, Fault>> {
         self.hosts.auths(registries)
     }
 }
