@@ -14,6 +14,7 @@ use crate::hostkey::HostKey;
 
 mod blobs;
 mod format;
+mod pulled;
 mod reserve;
 mod revisions;
 mod stages;
@@ -21,6 +22,7 @@ mod unused;
 
 pub use blobs::{BlobWriter, Blobs};
 pub use format::Newer;
+pub use pulled::{Pulled, PulledName};
 pub use reserve::Reserve;
 pub use revisions::{Applied, AsFound, ImagePin, Revision, Took};
 pub use stages::{Inputs, Stage};
@@ -32,6 +34,7 @@ pub struct Store {
     blobs: Blobs,
     audit: Arc<Audit>,
     newer: Option<Newer>,
+    pulled: Pulled,
     _lock: File,
 }
 
@@ -54,6 +57,7 @@ impl Store {
             blobs,
             audit: Arc::new(Audit::open(&root.join("audit"))),
             newer,
+            pulled: Pulled::at(root.join("pulled.json")),
             _lock: lock,
         };
         if let Some(newer) = store.newer() {
@@ -95,6 +99,12 @@ impl Store {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Image names that longshore has pulled.
+    #[must_use]
+    pub fn pulled(&self) -> &Pulled {
+        &self.pulled
     }
 
     /// Room kept for the end of deploys.

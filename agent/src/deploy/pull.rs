@@ -60,7 +60,11 @@ pub(super) async fn pull(
 
 async fn pin(job: &Job, image: ImagePlan, platform: &str) -> Result<(String, ImagePin), Stopped> {
     let local = if image.pull {
-        fetch(job, &image, platform).await?
+        let local = fetch(job, &image, platform).await?;
+        if let Err(error) = job.store.pulled().note(&image.reference, &local.id) {
+            tracing::warn!(%error, "an image's name will stay on the host");
+        }
+        local
     } else {
         present(job, &image).await?
     };

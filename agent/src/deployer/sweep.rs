@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use super::retention::{Found, FoundRevision, FoundStack, FoundStage, Named, UNUSED, waste};
+use crate::clock;
 use crate::deploy::{Point, Work, keep};
 use crate::engine::{Engine, EngineError};
-use crate::store::{Revision, Store};
+use crate::store::{ImagePin, PulledName, Revision, Store};
 
 /// A deploy's id is remembered for so long after its end.
 const DEPLOYS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -164,7 +165,8 @@ impl Sweeper {
         })
     }
 
-    /// Our names of images that neither a revision nor an unfinished deploy goes by.
+    /// Our names of images that neither a revision nor an unfinished deploy goes by, and those under which they were
+    /// pulled.
     async fn names(&self) -> Result<(), Fault> {
         let names = self
             .engine
@@ -172,29 +174,76 @@ impl Sweeper {
             .await
             .map_err(to_fault)?;
         let pinned = self.pinned()?;
-        for name in names.iter().filter(|name| !pinned.contains(*name)) {
+        let kept: BTreeSet<String> = pinned.iter().map(|(_, id)| keep::name(id)).collect();
+        for name in names.iter().filter(|name| !kept.contains(*name)) {
             tracing::info!(%name, "an image is not kept any more");
             self.engine.untag(name).await.map_err(to_fault)?;
+        }
+        self.pulled_names(&pinned).await
+    }
+
+    /// An image that was pulled goes with the last revision that has it, or a day after a deploy that failed. One that a
+    /// container uses keeps its name, whoever's container it is.
+    async fn pulled_names(&self, pinned: &BTreeSet<(String, String)>) -> Result<(), Fault> {
+        let pulled = self.store.pulled();
+        pulled.change(|names| {
+            for (name, images) in names {
+                for (id, known) in images {
+                    known.committed |= pinned.contains(&(name.clone(), id.clone()));
+                }
+            }
+        })?;
+        let now = clock::unix_millis();
+        let unused = |known: &PulledName| {
+            let age = Duration::from_millis(now.saturating_sub(known.at_millis));
+            known.committed || age >= UNUSED
+        };
+        for (name, images) in pulled.all()? {
+            for (id, known) in images {
+                let pin = (name.clone(), id.clone());
+                if pinned.contains(&pin) || !unused(&known) {
+                    continue;
+                }
+                let there = self.engine.image(&name).await.map_err(to_fault)?;
+                if there.is_some_and(|there| there.id == id) {
+                    tracing::info!(%name, "an image is not needed any more");
+                    self.engine.untag(&name).await.map_err(to_fault)?;
+                    let left = self.engine.image(&name).await.map_err(to_fault)?;
+                    if left.is_some_and(|left| left.id == id) {
+                        continue;
+                    }
+                }
+                pulled.change(|names| {
+                    if let Some(images) = names.get_mut(&name) {
+                        images.remove(&id);
+                    }
+                })?;
+            }
         }
         Ok(())
     }
 
-    fn pinned(&self) -> Result<BTreeSet<String>, Fault> {
+    /// The images that revisions and unfinished deploys go by: the name of each, and its id.
+    fn pinned(&self) -> Result<BTreeSet<(String, String)>, Fault> {
         let mut pinned = BTreeSet::new();
         for stack in self.store.stacks()? {
             let kept = self.store.revisions(&stack)?.into_iter();
             for revision in kept.chain(self.store.current(&stack)?) {
-                pinned.extend(revision.images.values().map(|pin| keep::name(&pin.id)));
+                pinned.extend(revision.images.into_iter().map(as_named));
             }
         }
         for deploy in self.store.works()? {
             // A deploy whose point is damaged touches nothing more.
             let point = Point::load(&self.store.work_folder(&deploy)).ok().flatten();
             let images = point.into_iter().flat_map(|point| point.images);
-            pinned.extend(images.map(|(_, pin)| keep::name(&pin.id)));
+            pinned.extend(images.map(as_named));
         }
         Ok(pinned)
     }
+}
+
+fn as_named((name, pin): (String, ImagePin)) -> (String, String) {
+    (name, pin.id)
 }
 
 fn to_fault(error: EngineError) -> Fault {

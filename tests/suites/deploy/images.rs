@@ -231,3 +231,51 @@ fn a_rollback_brings_the_login_for_an_image_that_has_left_the_host() {
     controller(&["deploy", alone.name(), "--yes"])
         .with(1, &["docker-credential-gone cannot be asked"]);
 }
+
+/// Fourteen versions, of which ten can be gone back to.
+#[test]
+fn images_that_no_revision_needs_any_more_go_and_nobody_elses() {
+    let Some(world) = world() else { return };
+    let alone = Alone::new(world, "tidied");
+    let name = |version: u32| world.registry.image(&format!("org/tidied:{version}"));
+    for version in 1..=14 {
+        let image = Image::fixture("web", &version.to_string()).unwrap();
+        image
+            .push(&world.registry, &format!("org/tidied:{version}"))
+            .unwrap();
+        alone
+            .case
+            .write("compose.yaml", &compose(&name(version), ""));
+        alone.deploy().done();
+        if version == 2 {
+            // Somebody else runs it as well.
+            alone
+                .host
+                .sh(&format!("docker run -d --name other {}", name(2)))
+                .unwrap();
+        }
+        if version == 3 {
+            // This one is somebody's own, under a name of his.
+            alone
+                .host
+                .sh(&format!("docker tag {} mine:3", name(3)))
+                .unwrap();
+        }
+    }
+    let there = || {
+        let repository = name(0).trim_end_matches(":0").to_owned();
+        let list = format!("docker images --format '{{{{.Tag}}}}' {repository}");
+        let tags = alone.host.sh(&list).unwrap();
+        let mut tags: Vec<u32> = tags.lines().map(|tag| tag.parse().unwrap()).collect();
+        tags.sort_unstable();
+        tags
+    };
+    let mut wanted = vec![2];
+    wanted.extend(5..=14);
+    crate::world::eventually("older images go", || there() == wanted);
+    alone.host.sh("docker image inspect mine:3").unwrap();
+    alone
+        .case
+        .controller(&["rollback", alone.name(), "--yes"])
+        .done();
+}
