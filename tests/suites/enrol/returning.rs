@@ -1,9 +1,11 @@
 //! A host whose certificate has ended comes back with everything that was on it; somebody else's is not taken.
 
 use std::fs;
+use std::time::Duration;
 
 use controller::passphrase::Passphrase;
 use controller::pki::{Authorities, Request};
+use tests::lab::until;
 
 use crate::world::world;
 
@@ -16,6 +18,12 @@ fn a_host_that_slept_past_its_certificate_is_brought_back_with_nothing_lost() {
         .unwrap();
     expire(&desk.folder, &world.home(), &host);
     host.sh("systemctl restart longshore-agent").unwrap();
+    // The supervisor does not wait until its agent listens.
+    until("the agent is back", Duration::from_secs(20), || {
+        let said = desk.run(&["status"], &[]).said();
+        said.contains("expired").then_some(())
+    })
+    .unwrap();
     desk.run(&["status"], &[]).with(6, &["asleep", "expired"]);
 
     let said = desk
