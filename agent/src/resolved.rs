@@ -175,27 +175,35 @@ impl ResolvedStack {
     }
 }
 
-/// Rewrites every path under `from` to the same path under `to`.
+/// Writes `to` where `from` stands, a folder that nothing else is named after: as a path, and within texts that were
+/// made with `${PWD}`.
 pub fn rewrite_prefix(config: &mut Value, from: &Path, to: &Path) {
+    let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
+    rewrite(config, &from, &to);
+}
+
+fn rewrite(config: &mut Value, from: &str, to: &str) {
     match config {
-        Value::String(text) => {
-            if let Ok(rest) = Path::new(text.as_str()).strip_prefix(from) {
-                let path = if rest.as_os_str().is_empty() {
-                    to.to_owned()
-                } else {
-                    to.join(rest)
-                };
-                *text = path.to_string_lossy().into_owned();
-            }
-        }
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| rewrite_prefix(item, from, to)),
-        Value::Object(map) => map
-            .values_mut()
-            .for_each(|item| rewrite_prefix(item, from, to)),
+        Value::String(text) => *text = renamed(text, from, to),
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, from, to)),
+        Value::Object(map) => map.values_mut().for_each(|item| rewrite(item, from, to)),
         _ => {}
     }
+}
+
+fn renamed(text: &str, from: &str, to: &str) -> String {
+    let mut done = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(from) {
+        // `/s/10` is not below `/s/1`.
+        let goes_on = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        let name = if after.starts_with(goes_on) { from } else { to };
+        done.push_str(before);
+        done.push_str(name);
+        rest = after;
+    }
+    done.push_str(rest);
+    done
 }
 
 /// Reads `config --format json`, whose paths already point into `directory`; `redactor` knows the stack's secrets.
@@ -282,7 +290,9 @@ fn read_service(
         name: parsed,
         image: image.to_owned(),
         pull_policy: links::text(service, "pull_policy").map(str::to_owned),
-        platform: links::text(service, "platform").map(str::to_owned),
+        platform: links::text(service, "platform")
+            .filter(|it| !it.is_empty())
+            .map(images::platform),
         replicas: replicas(service),
         restart: restart(service),
         patience: patience(service.get("healthcheck")),

@@ -192,8 +192,8 @@ impl Session {
             && let Some(project) = named.project
         {
             self.spec.project = project;
-            check_project(&self.store, &self.spec)?;
         }
+        check_project(&self.store, &self.spec)?;
         self.opened.extend(named.opened.iter().cloned());
         let opened = named.opened.into_iter().map(String::from);
         let opened: Vec<String> = opened.filter(|path| !self.asked.contains(path)).collect();
@@ -211,11 +211,13 @@ impl Session {
         let version = self.engine.compose_version().await?;
         // All files, not the Compose files alone: others may be `include`d or extended from.
         let key = self.store.key().mark(
-            "paths 5",
+            "paths 6",
             &(
                 &version,
                 &self.spec.compose_files,
+                &self.spec.env_files,
                 &self.spec.folder,
+                &self.spec.project,
                 &self.spec.files,
                 &self.spec.values,
                 &self.available,
@@ -320,14 +322,14 @@ impl Session {
         let resolution = self.engine.resolve(&self.project(laid_out.root())).await;
         let mut resolution = resolution.map_err(|error| laid_out.told(error.into()))?;
         resolved::rewrite_prefix(&mut resolution.config, laid_out.root(), &self.directory);
+        for warning in &mut resolution.warnings {
+            laid_out.rename(warning);
+        }
         Ok(resolution)
     }
 
     fn project(&self, directory: &Path) -> ComposeProject {
-        ComposeProject {
-            lives_in: compose_project(&self.spec, &self.directory).directory,
-            ..compose_project(&self.spec, directory)
-        }
+        compose_project(&self.spec, directory)
     }
 }
 
@@ -341,7 +343,6 @@ pub fn compose_project(spec: &StackSpec, directory: &Path) -> ComposeProject {
     ComposeProject {
         name: spec.project.clone(),
         unnamed: false,
-        lives_in: folder.clone(),
         directory: folder,
         files: spec
             .compose_files

@@ -60,8 +60,14 @@ pub(super) async fn pull(
 
 async fn pin(job: &Job, image: ImagePlan, platform: &str) -> Result<(String, ImagePin), Stopped> {
     let local = if image.pull {
+        let pulled = job.store.pulled();
+        // A name that was on the host before is its owner's, whatever it stands for.
+        let ours = job.engine.image(&image.reference).await?.is_none()
+            || pulled
+                .all()
+                .is_ok_and(|names| names.contains_key(&image.reference));
         let local = fetch(job, &image, platform).await?;
-        if let Err(error) = job.store.pulled().note(&image.reference, &local.id) {
+        if ours && let Err(error) = pulled.note(&image.reference, &local.id) {
             tracing::warn!(%error, "an image's name will stay on the host");
         }
         local
@@ -75,7 +81,7 @@ async fn pin(job: &Job, image: ImagePlan, platform: &str) -> Result<(String, Ima
     });
     let pin = ImagePin {
         id: local.id,
-        digest: digest.filter(|_| image.unasked.is_none()),
+        digest,
     };
     Ok((image.reference, pin))
 }

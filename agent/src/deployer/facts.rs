@@ -28,6 +28,7 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 /// What a stack wants of an image.
 struct Wanted<'a> {
     policy: PullPolicy,
+    /// Another one that lies on the host does not count; `None`: whatever lies there does.
     platform: Option<&'a str>,
 }
 
@@ -65,24 +66,24 @@ impl Facts<'_> {
         let part = planner::part(scope, stage, base.as_ref())?;
         let covered = |name: &ServiceName| part.as_ref().is_none_or(|part| part.covers(name));
         let names = stage.resolved.images_of(covered);
+        let facts = engine.facts().await?;
+        let platform = format!("{}/{}", facts.os, facts.architecture);
         let mut wanted = BTreeMap::new();
         for (name, services) in &names {
             let policy = stage.resolved.pull_policy_of(services);
-            let platform = stage.resolved.platform_of(name, services)?;
+            let other = stage.resolved.platform_of(name, services, &platform)?;
+            // What somebody has put there for emulation is used where nothing is to be pulled.
+            let own = (policy == PullPolicy::Newest).then_some(platform.as_str());
+            let platform = other.or(own);
             wanted.insert(*name, Wanted { policy, platform });
         }
         let images = wanted.iter();
         let images = join_all(images.map(|(name, it)| image_facts(engine, name, it, auths)));
-        let (facts, containers, images) = tokio::join!(
-            engine.facts(),
-            engine.containers(&stage.spec.project),
-            images
-        );
-        let (facts, containers) = (facts?, containers?);
+        let (containers, images) = tokio::join!(engine.containers(&stage.spec.project), images);
+        let containers = containers?;
         let mut images = images
             .into_iter()
             .collect::<Result<BTreeMap<_, _>, Fault>>()?;
-        let platform = format!("{}/{}", facts.os, facts.architecture);
         let room = room(engine, &mut images, base.as_ref(), &platform, auths).await;
         let found = if adopt && base.is_none() {
             self.found(&containers).await?

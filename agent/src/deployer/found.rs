@@ -299,10 +299,7 @@ async fn wanted_hashes(
     containers: &[&Container],
 ) -> Result<BTreeMap<ServiceName, String>, Fault> {
     let laid_out = lay_out(store, &stage.spec, &stage.spec.project)?;
-    let project = ComposeProject {
-        lives_in: stage.project_directory(),
-        ..compose_project(&stage.spec, laid_out.root())
-    };
+    let project = compose_project(&stage.spec, laid_out.root());
     let mut config = engine.resolve(&project).await?.config;
     resolved::rewrite_prefix(&mut config, laid_out.root(), &stage.directory);
     let project = compose_project(&stage.spec, &stage.directory);

@@ -183,7 +183,7 @@ impl Sweeper {
     }
 
     /// An image that was pulled goes with the last revision that has it, or a day after a deploy that failed. One that a
-    /// container uses keeps its name, whoever's container it is.
+    /// container uses and that has no other name keeps this one, whoever's container it is.
     async fn pulled_names(&self, pinned: &BTreeSet<(String, String)>) -> Result<(), Fault> {
         let pulled = self.store.pulled();
         pulled.change(|names| {

@@ -79,8 +79,13 @@ impl Compose {
             profiles: vec!["*".to_owned()],
             ..project.clone()
         };
-        let opens = Opens::watch(placeholders)
-            .map_err(|error| local("cannot watch which files Compose opens", error))?;
+        // A host that has no watch left ships what the files name, and Compose says what is missing.
+        let opens = Opens::watch(placeholders).or_else(|error| {
+            tracing::warn!(%error, "cannot watch which files Compose opens");
+            Opens::watch(Placeholders::none(placeholders.private))
+        });
+        let opens =
+            opens.map_err(|error| local("cannot watch which files Compose opens", error))?;
         let (meant, written) = tokio::join!(
             self.config(&everything, argv::AS_MEANT),
             self.config(&everything, argv::AS_WRITTEN)
@@ -108,8 +113,6 @@ impl Compose {
                 let both = [meant, written].into_iter().flatten();
                 for (mut config, _) in both {
                     paths::make_relative(&mut config, placeholders.private, &project.directory);
-                    // What `${PWD}` leads to is the project's, too.
-                    paths::make_relative(&mut config, &project.lives_in, &project.lives_in);
                     read(&config);
                 }
             }

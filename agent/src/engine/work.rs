@@ -16,10 +16,8 @@ pub struct ComposeProject {
     pub name: ProjectName,
     /// Leave `-p` out: the files name the project, or else the project directory does.
     pub unnamed: bool,
-    /// `--project-directory`; relative paths of the files start here.
+    /// `--project-directory`, and `PWD`; relative paths of the files start here.
     pub directory: PathBuf,
-    /// `PWD`: the project directory in which its containers are made, also where it is only read.
-    pub lives_in: PathBuf,
     /// `-f`, absolute, in merge order.
     pub files: Vec<PathBuf>,
     /// `--env-file`, absolute: the stack's own `.env`, or what it has instead.

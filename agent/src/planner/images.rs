@@ -63,7 +63,7 @@ pub(super) fn plan(
         let Some(facts) = inputs.images.get(reference) else {
             continue;
         };
-        let platform = stack.platform_of(reference, &services)?;
+        let platform = stack.platform_of(reference, &services, inputs.platform)?;
         let policy = stack.pull_policy_of(&services);
         let users = services
             .iter()

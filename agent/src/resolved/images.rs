@@ -53,7 +53,7 @@ impl ResolvedStack {
             .unwrap_or(PullPolicy::Newest)
     }
 
-    /// The platform that these services ask for of one image; `None`: the host's own.
+    /// The platform that these services ask for of one image; `None`: the host's own, which is `host`.
     ///
     /// # Errors
     /// When they want different ones: the engine keeps one image under one name.
@@ -61,9 +61,14 @@ impl ResolvedStack {
         &self,
         image: &str,
         services: &[ServiceName],
+        host: &str,
     ) -> Result<Option<&str>, Fault> {
         let wanted = services.iter().filter_map(|name| self.service(name));
-        let mut wanted = wanted.map(|service| (service.platform.as_deref(), &service.name));
+        let others = |platform: &&str| *platform != host;
+        let mut wanted = wanted.map(|service| {
+            let platform = service.platform.as_deref();
+            (platform.filter(others), &service.name)
+        });
         let Some((platform, first)) = wanted.next() else {
             return Ok(None);
         };
@@ -80,6 +85,30 @@ impl ResolvedStack {
         Err(Fault::new(FaultKind::InvalidStack, what)
             .cause("the engine keeps one platform of an image under one name")
             .hint("name one of them by the digest of its platform, or give it a tag of its own"))
+    }
+}
+
+/// A platform as the engine spells it, from what people write: `amd64`, `linux/x86_64`.
+pub(super) fn platform(written: &str) -> String {
+    let lower = written.to_lowercase();
+    let (os, rest) = match lower.split_once('/') {
+        Some((os, rest)) => (os, rest),
+        None => ("linux", lower.as_str()),
+    };
+    let (architecture, variant) = match rest.split_once('/') {
+        Some((architecture, variant)) => (architecture, Some(variant)),
+        None => (rest, None),
+    };
+    let architecture = match architecture {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        "i386" => "386",
+        known => known,
+    };
+    // The first variant of 64-bit ARM is no other platform.
+    match variant.filter(|variant| (architecture, *variant) != ("arm64", "v8")) {
+        Some(variant) => format!("{os}/{architecture}/{variant}"),
+        None => format!("{os}/{architecture}"),
     }
 }
 
@@ -135,14 +164,34 @@ mod tests {
     }
 
     #[test]
+    fn platforms_are_spelt_as_the_engine_does() {
+        for (written, meant) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/x86_64", "linux/amd64"),
+            ("AMD64", "linux/amd64"),
+            ("linux/aarch64", "linux/arm64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm/v7", "linux/arm/v7"),
+            ("i386", "linux/386"),
+        ] {
+            assert_eq!(platform(written), meant, "{written}");
+        }
+    }
+
+    #[test]
     fn two_platforms_under_one_name_are_refused() {
         let (same, names) = stack(&[
             ("a", None, Some("linux/386")),
             ("b", None, Some("linux/386")),
         ]);
-        assert_eq!(same.platform_of("x", &names).unwrap(), Some("linux/386"));
+        assert_eq!(
+            same.platform_of("x", &names, "linux/amd64").unwrap(),
+            Some("linux/386")
+        );
         let (two, names) = stack(&[("a", None, Some("linux/386")), ("b", None, None)]);
-        let fault = two.platform_of("x", &names).unwrap_err();
+        let (own, all) = stack(&[("a", None, Some("linux/amd64")), ("b", None, None)]);
+        assert_eq!(own.platform_of("x", &all, "linux/amd64").unwrap(), None);
+        let fault = two.platform_of("x", &names, "linux/amd64").unwrap_err();
         assert_eq!(
             fault.what,
             "image x is wanted for linux/386 by a and for the host's own platform by b"

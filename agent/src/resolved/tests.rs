@@ -102,7 +102,7 @@ fn staging_paths_become_project_paths() {
     rewrite_prefix(&mut config, Path::new("/s/1"), Path::new("/p"));
     assert_eq!(
         config,
-        json!({"a": ["/p/data", "/p", "/s/10/x", "text /s/1"]})
+        json!({"a": ["/p/data", "/p", "/s/10/x", "text /p"]})
     );
 }
 

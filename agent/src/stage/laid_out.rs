@@ -38,17 +38,25 @@ impl LaidOut {
         self.private.path()
     }
 
+    /// Writes paths as the stack's files would; whether there were any in it, and above it.
+    pub(super) fn rename(&self, line: &mut String) -> (bool, bool) {
+        let inside = replace_folder(line, &self.root, "");
+        let mut outside = false;
+        let mut up = String::new();
+        for folder in self.root.ancestors().skip(1).take(ABOVE) {
+            up.push_str("../");
+            outside |= replace_folder(line, folder, &up);
+        }
+        (inside, outside)
+    }
+
     /// What Compose says of its files, in terms of the stack: nobody knows these folders.
     pub(super) fn told(&self, mut fault: Fault) -> Fault {
         let (mut missing, mut outside) = (false, false);
         for line in fault.output.iter_mut().chain(&mut fault.causes) {
-            let inside = replace_folder(line, &self.root, "");
-            missing |= inside && line.contains("no such file");
-            let mut up = String::new();
-            for folder in self.root.ancestors().skip(1).take(ABOVE) {
-                up.push_str("../");
-                outside |= replace_folder(line, folder, &up);
-            }
+            let (in_it, above_it) = self.rename(line);
+            missing |= in_it && line.contains("no such file");
+            outside |= above_it;
         }
         if missing {
             fault = fault.hint(
@@ -119,7 +127,9 @@ pub(super) fn make_placeholders(
 fn is_taken(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+        io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidFilename
     )
 }
 

@@ -8,8 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::files::FileError;
 use crate::record;
 
-/// Raised whenever an older agent would lose something of what a newer one writes.
-const FORMAT: u32 = 1;
+/// What a fresh state directory has, and every agent can read.
+const FIRST: u32 = 1;
+/// Raised whenever an older agent would lose something of what a newer one writes. A directory gets it with the first
+/// stack that needs it, so that an upgrade of an agent can go back until then.
+///
+/// 2: several env files, a project folder below the stack's, and service names that are Compose's.
+const FORMAT: u32 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
@@ -45,19 +50,30 @@ pub(super) fn settle(root: &Path) -> Result<Option<Newer>, FileError> {
     let path = root.join("format.json");
     match record::read::<Kept>(&path) {
         Ok(Some(Kept { format, agent })) if format > FORMAT => Ok(Some(Newer { agent, format })),
-        Ok(Some(kept)) if kept.format == FORMAT => Ok(None),
+        Ok(Some(kept)) if kept.format >= FIRST => Ok(None),
         Err(error) if !error.is_damaged() => Err(error),
         read => {
             if let Err(error) = read {
                 // Every record has a checksum of its own, so nothing is believed for this.
                 tracing::error!(%error, "the note of the format is written anew");
             }
-            let own = Kept {
-                format: FORMAT,
-                agent: env!("CARGO_PKG_VERSION").to_owned(),
-            };
-            record::write(&path, &own)?;
+            write(&path, FIRST)?;
             Ok(None)
         }
     }
+}
+
+/// Keeps agents away that would lose something of what is written from now on.
+pub(super) fn raise(root: &Path) -> Result<(), FileError> {
+    let path = root.join("format.json");
+    match record::read::<Kept>(&path) {
+        Ok(Some(kept)) if kept.format >= FORMAT => Ok(()),
+        Err(error) if !error.is_damaged() => Err(error),
+        _ => write(&path, FORMAT),
+    }
+}
+
+fn write(path: &Path, format: u32) -> Result<(), FileError> {
+    let agent = env!("CARGO_PKG_VERSION").to_owned();
+    record::write(path, &Kept { format, agent })
 }

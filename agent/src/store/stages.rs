@@ -48,6 +48,15 @@ pub struct Inputs<'a> {
 }
 
 impl Stage {
+    /// Whether the first agents would misread it.
+    fn needs_a_newer_agent(&self) -> bool {
+        let odd = |name: &str| name.len() > 63 || name.starts_with(['_', '.']);
+        let mut services = self.resolved.services.iter();
+        self.spec.folder.is_some()
+            || self.spec.env_files.len() > 1
+            || services.any(|service| odd(service.name.as_str()))
+    }
+
     /// Compose's project directory: where relative paths of the Compose files start.
     #[must_use]
     pub fn project_directory(&self) -> PathBuf {
@@ -83,6 +92,9 @@ impl Store {
     /// # Errors
     /// When the file system refuses.
     pub fn save_stage(&self, stage: &Stage) -> Result<(), FileError> {
+        if stage.needs_a_newer_agent() {
+            super::format::raise(&self.root)?;
+        }
         record::write(&self.stage_path(&stage.id), stage)
     }
 

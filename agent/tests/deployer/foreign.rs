@@ -207,7 +207,7 @@ fn the_state_of_a_newer_agent_is_read_and_never_written() {
     });
     drop(first);
     let note = world.path("format.json");
-    let newer = json!({ "format": 2, "agent": "7.3.0", "more": ["than", "we", "know"] });
+    let newer = json!({ "format": 99, "agent": "7.3.0", "more": ["than", "we", "know"] });
     agent::record::write(&note, &newer).unwrap();
     let (before, containers) = (state(&world), ids(&world));
     let world = world.restart();

@@ -140,3 +140,21 @@ fn claim_undefined<T>(world: &World, result: Result<T, Fault>) -> Fault {
     assert_eq!(left, 0, "staging/ after {fault}");
     fault
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_older_agent_would_misread_keeps_it_away_and_nothing_else_does() {
+    let world = World::new();
+    let format = || {
+        let note: Option<serde_json::Value> =
+            agent::record::read(&world.path("format.json")).unwrap();
+        note.unwrap()["format"].clone()
+    };
+    world.stage(&Bundle::web("shop")).await.unwrap();
+    assert_eq!(format(), 1);
+    let mut two = Bundle::web("shop")
+        .file("a.env", "A=1\n")
+        .file("b.env", "A=2\n");
+    two.spec.env_files = vec!["a.env".parse().unwrap(), "b.env".parse().unwrap()];
+    world.stage(&two).await.unwrap();
+    assert_eq!(format(), 2);
+}

@@ -73,7 +73,6 @@ impl Live {
             name: "enginelive".parse().unwrap(),
             files: vec![directory.join("compose.yml")],
             env_files: vec![directory.join(".env")],
-            lives_in: directory.clone(),
             directory,
             profiles: Vec::new(),
             environment: vec![

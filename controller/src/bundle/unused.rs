@@ -35,7 +35,16 @@ impl Bundle {
         if names.is_empty() {
             return Ok(());
         }
-        let referenced = self.references();
+        let texts = self.spec.files.iter().filter(|file| self.is_compose(file));
+        let texts = texts.filter_map(|file| Some((file, read(self.content.get(&file.blob)?))));
+        // Other YAML is the business of whoever mounts it.
+        let is_read = |file: &ShippedFile, text: &[u8]| {
+            self.spec.compose_files.contains(&file.path) || has_services(text)
+        };
+        let referenced: BTreeSet<String> = texts
+            .filter(|(file, text)| is_read(file, text))
+            .flat_map(|(_, text)| references(&text))
+            .collect();
         names.retain(|name| referenced.contains(*name));
         if names.is_empty() {
             return Ok(());
@@ -86,6 +95,12 @@ impl Bundle {
             .filter(|name| shell.get(name).is_some_and(|set| used(name) != Some(set)))
             .collect()
     }
+}
+
+/// Whether a YAML file has the key that Compose files have, those that are included or extended too.
+fn has_services(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.any(|line| line.starts_with(b"services:"))
 }
 
 /// What can be read of a content; when it is sent, whatever is wrong with it is told.

@@ -259,13 +259,14 @@ async fn again(
     fleet: &Arc<dyn Fleet>,
 ) -> Result<Planned, Fault> {
     let scope = saved.scope();
-    let auths = auths.get(fleet, saved.registries.clone()).await?.found;
+    let logins = auths.get(fleet, saved.registries.clone()).await?;
+    let auths = logins.found;
     let adopt = saved.plan.adoption.is_some();
     let planned = link.plan(saved.stage, scope.clone(), auths.clone(), adopt);
     let plan = planned.await;
     let plan = plan.map_err(|fault| match fault.kind {
         FaultKind::Stale => fault.hint("what a plan was made of is kept on the host for a day"),
-        _ => fault,
+        _ => logins.failed.iter().fold(fault, Fault::cause),
     })?;
     check_same(&plan, &saved.plan)?;
     let staged = Staged {

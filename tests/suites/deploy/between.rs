@@ -19,7 +19,7 @@ pub(crate) const INSTEAD: &str = "/run/instead";
 /// Found before the plugin that the host's package has.
 const PLUGIN: &str = "/usr/local/lib/docker/cli-plugins/docker-compose";
 const SCRIPT: &str = "#!/bin/sh
-export DOCKER_HOST=unix:///run/between.sock
+[ \"$1\" = --host ] && { shift 2; set -- --host unix:///run/between.sock \"$@\"; }
 case \" $* \" in *' up '*) [ -x /run/instead ] && exec /run/instead \"$@\" ;; esac
 exec /usr/libexec/docker/cli-plugins/docker-compose \"$@\"
 ";

@@ -256,7 +256,7 @@ fn of_several_env_files_the_last_one_wins_also_in_a_takeover() {
 #[test]
 fn undefined_variables_are_told_with_place_service_and_profile_all_at_once() {
     let Some(world) = world() else { return };
-    let case = world.case("nobody");
+    let case = world.case("unset");
     let write = |key: &str, more: &str| {
         let app = shell_service("app", RUNS, "", more);
         let backup = format!("profiles: [backup]\nenvironment: {{ KEY: \"{key}\" }}");
@@ -282,14 +282,14 @@ fn undefined_variables_are_told_with_place_service_and_profile_all_at_once() {
             "TWO  compose.yaml:7  service app",
             "PORT  compose.yaml:8  service app",
             "DOLLARS  app.env:1  service app",
-            "[stacks.nobody.env]",
+            "[stacks.unset.env]",
             "KEY='a$b'",
         ],
     );
     assert!(!said.contains("BACKUP_KEY"), "{said}");
     // With the profile it is needed.
     write("${BACKUP_KEY}", "");
-    case.section("path = \"stack\"\nproject_name = \"nobody\"\nprofiles = [\"backup\"]");
+    case.section("path = \"stack\"\nproject_name = \"unset\"\nprofiles = [\"backup\"]");
     case.deploy()
         .with(65, &["variable is not defined: BACKUP_KEY"]);
 }

@@ -61,7 +61,7 @@ pub(super) fn environment(
     project: &ComposeProject,
     settings: &EngineSettings,
 ) -> Vec<(String, String)> {
-    let here = project.lives_in.display().to_string();
+    let here = project.directory.display().to_string();
     let mut all = vec![("PWD".to_owned(), here)];
     all.extend(project.environment.iter().cloned());
     all.extend(surroundings(settings));
@@ -179,7 +179,6 @@ mod tests {
             name: "shop".parse().unwrap(),
             unnamed: false,
             directory: "/srv/shop".into(),
-            lives_in: "/srv/shop".into(),
             files: vec!["/srv/shop/a.yml".into(), "/srv/shop/b.yml".into()],
             env_files: Vec::new(),
             profiles: Vec::new(),

@@ -76,7 +76,9 @@ pub(in crate::engine) fn host_files(config: &Value) -> BTreeSet<PathBuf> {
         found.extend(path.map(PathBuf::from));
     };
     for service in members(config, "services") {
-        each(&service["env_file"], |entry| take(entry_path(entry)));
+        for key in ["env_file", "label_file"] {
+            each(&service[key], |entry| take(entry_path(entry)));
+        }
     }
     for section in ["configs", "secrets"] {
         for item in members(config, section) {

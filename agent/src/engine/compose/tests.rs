@@ -102,7 +102,6 @@ impl Host {
             name: "shop".parse().unwrap(),
             unnamed: false,
             directory: self.folder.path().to_owned(),
-            lives_in: self.folder.path().to_owned(),
             files: vec![self.folder.path().join("compose.yaml")],
             env_files: vec![self.folder.path().join(".env")],
             profiles: vec!["web".to_owned()],

@@ -40,7 +40,6 @@ impl Case {
             name: "shop".parse().unwrap(),
             unnamed: false,
             directory: self.folder.path().to_owned(),
-            lives_in: self.folder.path().to_owned(),
             files: vec![self.folder.path().join("compose.yml")],
             env_files: Vec::new(),
             profiles: Vec::new(),
