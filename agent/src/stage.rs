@@ -188,12 +188,11 @@ impl Session {
         self.declared = named.services;
         self.host_files = named.host_files;
         self.more_host_files = named.more_host_files;
-        if self.default_project.is_some()
-            && let Some(project) = named.project
-        {
-            self.spec.project = project;
+        // A name that was settled before was checked then.
+        if self.default_project.is_some() {
+            self.spec.project = named.project.unwrap_or_else(|| self.spec.project.clone());
+            check_project(&self.store, &self.spec)?;
         }
-        check_project(&self.store, &self.spec)?;
         self.opened.extend(named.opened.iter().cloned());
         let opened = named.opened.into_iter().map(String::from);
         let opened: Vec<String> = opened.filter(|path| !self.asked.contains(path)).collect();

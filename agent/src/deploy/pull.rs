@@ -62,10 +62,9 @@ async fn pin(job: &Job, image: ImagePlan, platform: &str) -> Result<(String, Ima
     let local = if image.pull {
         let pulled = job.store.pulled();
         // A name that was on the host before is its owner's, whatever it stands for.
-        let ours = job.engine.image(&image.reference).await?.is_none()
-            || pulled
-                .all()
-                .is_ok_and(|names| names.contains_key(&image.reference));
+        let noted = pulled.all().unwrap_or_default();
+        let ours = noted.contains_key(&image.reference)
+            || job.engine.image(&image.reference).await?.is_none();
         let local = fetch(job, &image, platform).await?;
         if ours && let Err(error) = pulled.note(&image.reference, &local.id) {
             tracing::warn!(%error, "an image's name will stay on the host");

@@ -15,7 +15,7 @@ const TEXT_BYTES: u64 = 8 * 1024 * 1024;
 impl Bundle {
     /// Adds a warning that names what the shell sets, the stack refers to, and the deploy will not use.
     pub(super) fn warn_of_shell(&mut self, shell: &Shell) {
-        let referenced = self.references();
+        let referenced = self.references(|_, _| true);
         let names = referenced.intersection(&self.set_in_shell);
         let unused = self.only_in_shell(shell, names.map(String::as_str));
         let Some(first) = unused.first() else {
@@ -35,16 +35,10 @@ impl Bundle {
         if names.is_empty() {
             return Ok(());
         }
-        let texts = self.spec.files.iter().filter(|file| self.is_compose(file));
-        let texts = texts.filter_map(|file| Some((file, read(self.content.get(&file.blob)?))));
         // Other YAML is the business of whoever mounts it.
-        let is_read = |file: &ShippedFile, text: &[u8]| {
+        let referenced = self.references(|file, text| {
             self.spec.compose_files.contains(&file.path) || has_services(text)
-        };
-        let referenced: BTreeSet<String> = texts
-            .filter(|(file, text)| is_read(file, text))
-            .flat_map(|(_, text)| references(&text))
-            .collect();
+        });
         names.retain(|name| referenced.contains(*name));
         if names.is_empty() {
             return Ok(());
@@ -55,11 +49,12 @@ impl Bundle {
 
     /// The variables that the Compose files refer to, and other YAML that was named to be shipped: what Compose
     /// includes and extends is among it.
-    fn references(&self) -> BTreeSet<String> {
-        let texts = self.spec.files.iter().filter(|file| self.is_compose(file));
-        let sources = texts.filter_map(|file| self.content.get(&file.blob));
-        sources
-            .flat_map(|source| references(&read(source)))
+    fn references(&self, counts: impl Fn(&ShippedFile, &[u8]) -> bool) -> BTreeSet<String> {
+        let files = self.spec.files.iter().filter(|file| self.is_compose(file));
+        let texts = files.filter_map(|file| Some((file, read(self.content.get(&file.blob)?))));
+        texts
+            .filter(|(file, text)| counts(file, text))
+            .flat_map(|(_, text)| references(&text))
             .collect()
     }
 

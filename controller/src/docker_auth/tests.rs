@@ -27,6 +27,12 @@ impl Config {
     }
 
     async fn ask(&self, registries: &[&str]) -> Result<Vec<RegistryAuth>, DockerAuthError> {
+        let logins = self.look_up(registries).await?;
+        assert_eq!(logins.failed, [""; 0]);
+        Ok(logins.found)
+    }
+
+    async fn look_up(&self, registries: &[&str]) -> Result<Logins, DockerAuthError> {
         let mut path = self.0.path().as_os_str().to_owned();
         path.push(":/usr/bin:/bin");
         let lookup = Lookup {
@@ -35,21 +41,12 @@ impl Config {
             deadline: Duration::from_secs(2),
         };
         let registries: Vec<String> = registries.iter().map(|&one| one.to_owned()).collect();
-        let logins = lookup.credentials(&registries).await?;
-        assert_eq!(logins.failed, [""; 0]);
-        Ok(logins.found)
+        lookup.credentials(&registries).await
     }
 
     /// What the operator would read.
     async fn fault(&self, registry: &str) -> String {
-        let mut path = self.0.path().as_os_str().to_owned();
-        path.push(":/usr/bin:/bin");
-        let lookup = Lookup {
-            config_dir: self.0.path(),
-            search_path: Some(&path),
-            deadline: Duration::from_secs(2),
-        };
-        let fault = match lookup.credentials(&[registry.to_owned()]).await {
+        let fault = match self.look_up(&[registry]).await {
             // A helper that fails is told and stops nothing.
             Ok(Logins { found, failed }) => {
                 assert!(found.is_empty());

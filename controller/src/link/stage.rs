@@ -72,7 +72,11 @@ pub(super) async fn run(
     supply: Box<dyn Supply>,
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<Staged, Fault> {
-    let offer = supply.offer();
+    let (supply, offer) = blocking(move || {
+        let offer = supply.offer();
+        (supply, offer)
+    })
+    .await?;
     check_features(link, &offer.spec)?;
     let (requests, outbox) = mpsc::channel(IN_FLIGHT);
     let mut staging = Staging {
